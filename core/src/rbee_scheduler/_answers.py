@@ -1,0 +1,101 @@
+"""What hooks answer: small records, so that an answer says what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import attrs
+
+from rbee_scheduler._outcome import Outcome
+
+
+__all__ = ["Allow", "Charge", "Deny", "Reject", "Scores", "Soft", "Wait"]
+
+
+class Charge(Protocol):
+    """What a quota check booked. Exactly one of its two methods is called, once."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Replace what was booked by what was really used."""
+        ...
+
+    def refund(self) -> None:
+        """Undo the booking: the request never ran."""
+        ...
+
+
+@attrs.frozen
+class Allow:
+    """A quota check's yes, with what it booked."""
+
+    charge: Charge | None = None
+
+
+@attrs.frozen
+class Deny:
+    """A quota check's no.
+
+    Attributes:
+        reason: Shown to the client; names the quota and the limit.
+        retry_after: Seconds until another try makes sense, where known.
+    """
+
+    reason: str
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Soft:
+    """Wraps a filter's answer: a wish, dropped when it would leave nobody.
+
+    Attributes:
+        dropped: Worker id -> reason, as a hard filter answers it bare.
+    """
+
+    dropped: Mapping[str, str]
+
+
+@attrs.frozen
+class Scores:
+    """A scorer's answer, with the meaning of its numbers.
+
+    Attributes:
+        values: Worker id -> number. A worker that is left out counts as the worst.
+        better: Whether ``"higher"`` or ``"lower"`` numbers are better.
+        lowest: Smallest possible value; the smallest one seen when not given.
+        highest: Largest possible value; the largest one seen when not given.
+
+    Example:
+        >>> Scores({"gpu-1": 0.25, "gpu-2": 1.0}, better="lower", lowest=0, highest=1).better
+        'lower'
+    """
+
+    values: Mapping[str, float]
+    better: Literal["higher", "lower"] = attrs.field(default="higher", kw_only=True)
+    lowest: float | None = attrs.field(default=None, kw_only=True)
+    highest: float | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Wait:
+    """A selector's "not now": the request waits in the queue.
+
+    Attributes:
+        reason: Shown by `explain`.
+        retry_after: Seconds after which to ask again, even when nothing has changed.
+    """
+
+    reason: str = ""
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Reject:
+    """A selector's "never": the request ends with `Rejected`.
+
+    Attributes:
+        reason: Shown to the client.
+    """
+
+    reason: str

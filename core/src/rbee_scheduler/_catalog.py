@@ -1,0 +1,79 @@
+"""The model catalog: what is known of each model, and the short names for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from rbee_scheduler._errors import ConfigError
+from rbee_scheduler._validate import non_empty, number
+
+
+__all__ = ["Catalog", "ModelInfo"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelInfo:
+    """One model of the catalog; sizes in bytes, lengths in tokens."""
+
+    model_ref: str = attrs.field(validator=non_empty)
+    aliases: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    family: str = ""
+    size: str = ""
+    quantization: str = ""
+    vram_required_bytes: int = attrs.field(default=0, validator=number(at_least=0))
+    context_length: int = attrs.field(default=0, validator=number(at_least=0))
+    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=tuple)
+    supports_determinism: bool = False
+    supports_streaming: bool = True
+    estimated_tokens_per_sec: Mapping[str, float] = attrs.field(factory=dict)
+    file_size_bytes: int = attrs.field(default=0, validator=number(at_least=0))
+
+
+class Catalog:
+    """Models by reference and by alias; immutable once made.
+
+    Args:
+        models: The entries. A name that stands for two models is refused.
+
+    Raises:
+        ConfigError: Two entries share a reference or an alias.
+
+    Example:
+        >>> catalog = Catalog([ModelInfo(model_ref="meta-llama/Llama-3-8b", aliases=["llama3"])])
+        >>> catalog.resolve("llama3")
+        'meta-llama/Llama-3-8b'
+        >>> catalog.resolve("never heard of")
+        'never heard of'
+    """
+
+    __slots__ = ("_by_ref", "_refs")
+
+    def __init__(self, models: Iterable[ModelInfo] = ()) -> None:
+        self._by_ref: dict[str, ModelInfo] = {}
+        self._refs: dict[str, str] = {}
+        for model in models:
+            self._by_ref[model.model_ref] = model
+            for name in (model.model_ref, *model.aliases):
+                taken = self._refs.setdefault(name, model.model_ref)
+                if taken != model.model_ref:
+                    raise ConfigError(
+                        f"{name!r} names both {taken!r} and {model.model_ref!r}",
+                        hint="give each model of the catalog names of its own",
+                    )
+
+    def __len__(self) -> int:
+        return len(self._by_ref)
+
+    def resolve(self, name: str) -> str:
+        """Return the canonical reference for ``name``; a name unknown here is its own."""
+        return self._refs.get(name, name)
+
+    def get(self, name: str) -> ModelInfo | None:
+        """Return what is known of the model called ``name`` (reference or alias)."""
+        return self._by_ref.get(self.resolve(name))
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Return all entries, in the order in which they were listed."""
+        return tuple(self._by_ref.values())

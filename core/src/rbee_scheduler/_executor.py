@@ -1,0 +1,248 @@
+"""The executor: tries workers until one has served the request, and tells it as events.
+
+A worker that fails before its first token is left for the next candidate. After the
+first token the stream ends with one error, unless the request opted in to going on
+elsewhere (`InferenceRequest.resume`): then the next worker gets the prompt and the text
+so far, and generates the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from random import Random
+
+import anyio
+import attrs
+
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._decision import Decision
+from rbee_scheduler._errors import (
+    NoWorkersAvailable,
+    ParseError,
+    PluginError,
+    SchedulerError,
+    WorkerCommunicationFailed,
+    WorkerError,
+)
+from rbee_scheduler._events import End, Error, Metrics, Queued, Started, StreamEvent, Token
+from rbee_scheduler._life import RequestLife, outcome_kind
+from rbee_scheduler._outcome import Usage
+from rbee_scheduler._placement import Placement
+from rbee_scheduler._registry import WorkerRegistry
+from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._reservation import Reservation
+from rbee_scheduler._settings import SchedulerConfig
+from rbee_scheduler._stream import WorkerStream
+from rbee_scheduler._transport import Transport
+
+
+__all__ = ["Executor"]
+
+
+# What another try may mend. A `WorkerError` may be the request's own fault: see `_after`.
+_RETRYABLE = (WorkerCommunicationFailed, WorkerError, ParseError, PluginError)
+
+
+class _Text:
+    """What was generated so far, in case another worker must go on from it."""
+
+    __slots__ = ("_before", "_kept", "last_line", "pieces")
+
+    def __init__(self, request: InferenceRequest) -> None:
+        # Kept only where it may be needed: a long answer is memory.
+        self._kept: list[str] | None = [] if request.resume and not request.messages else None
+        self._before = 0  # pieces that came from workers before the present one
+        self.pieces = 0
+        self.last_line = ""
+
+    def add(self, text: str) -> None:
+        """Take a piece of text."""
+        self.pieces += 1
+        if self._kept is not None:
+            self._kept.append(text)
+
+    def can_go_on(self, request: InferenceRequest) -> bool:
+        """Return whether another worker may generate the rest."""
+        return self._kept is not None and self.pieces < request.max_tokens
+
+    def rest(self, request: InferenceRequest) -> InferenceRequest:
+        """Return the request for what is still missing.
+
+        A piece is at least one token, so this may ask for more tokens than are missing,
+        never for fewer; servers that send one token per piece get it exact.
+        """
+        self._before = self.pieces
+        if not self.pieces or self._kept is None:
+            return request
+        return attrs.evolve(
+            request,
+            prompt=request.prompt + "".join(self._kept),
+            max_tokens=request.max_tokens - self.pieces,
+        )
+
+    def total(self, usage: Usage) -> Usage:
+        """Return ``usage`` of the present worker as that of the whole request.
+
+        What earlier workers generated came back as prompt, counted here in pieces.
+        """
+        if not self._before:
+            return usage
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        return Usage(
+            prompt_tokens=None if prompt is None else max(0, prompt - self._before),
+            completion_tokens=None if completion is None else completion + self._before,
+        )
+
+
+class Executor:
+    """Runs requests.
+
+    Args:
+        registry: Told which workers fail.
+        placement: Finds workers.
+        transport: HTTP.
+        config: The settings.
+        clock: Source of time.
+        rng: Source of the chance in pauses.
+    """
+
+    __slots__ = ("_clock", "_config", "_placement", "_registry", "_rng", "_transport")
+
+    def __init__(
+        self,
+        registry: WorkerRegistry,
+        placement: Placement,
+        transport: Transport,
+        config: SchedulerConfig,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._registry = registry
+        self._placement = placement
+        self._transport = transport
+        self._config = config
+        self._clock = clock
+        self._rng = rng
+
+    async def run(
+        self, life: RequestLife, *, prefer: str = "", every_line: bool = False
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the request's events; the last one is an `End` or an `Error`.
+
+        Args:
+            life: The request, not yet admitted.
+            prefer: Worker to try first.
+            every_line: Whether to yield a worker's lines that hold no text, too.
+        """
+        text = _Text(life.request)
+        try:
+            try:
+                life.admit(self._registry.snapshot())
+                failure: SchedulerError | None = None
+                while True:
+                    placed = await self._place(life, prefer, failure)
+                    prefer = ""
+                    if isinstance(placed, Decision):
+                        job, position = self._placement.enqueue(life, placed)
+                        try:
+                            yield Queued(life.request.job_id, position)
+                            placed = await self._placement.wait(job)
+                        finally:
+                            self._placement.withdraw(job)
+                    attempt = self._attempt(life, placed, text, every_line=every_line)
+                    try:
+                        async with aclosing(attempt):
+                            async for event in attempt:
+                                yield event
+                        break
+                    except _RETRYABLE as error:
+                        failure = error
+                    await self._after(life, failure, text)
+            except SchedulerError as error:
+                outcome = await life.finish(outcome_kind(error), error)
+                yield Error(error, outcome)
+                return
+            self._registry.report_success(life.worker_id)
+            yield End(await life.finish("success"), text.last_line)
+        finally:
+            # Only a caller who left gets here with the request still open.
+            await life.finish("cancelled")
+
+    async def _place(
+        self, life: RequestLife, prefer: str, failure: SchedulerError | None
+    ) -> Reservation | Decision:
+        """Return a worker's slot, or why to wait; after a failure, with pauses in between."""
+        while True:
+            try:
+                if prefer:
+                    return self._placement.place_on(life, prefer)
+                return self._placement.place(life)
+            except NoWorkersAvailable as refusal:
+                # The worker that failed may be the only one, and back in a moment.
+                if failure is None or life.attempts >= self._config.retry.max_attempts:
+                    raise (failure or refusal) from None
+                life.attempts += 1
+                await self._pause(life)
+
+    async def _attempt(
+        self, life: RequestLife, reservation: Reservation, text: _Text, *, every_line: bool
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the events of one try with one worker."""
+        await life.take(reservation)
+        stream = WorkerStream(
+            reservation.worker,
+            text.rest(life.request),
+            transport=self._transport,
+            clock=self._clock,
+            config=self._config,
+            patience=life.patience,
+        )
+        try:
+            yield Started(life.request.job_id, life.worker_id, life.attempts)
+            await stream.open()
+            while (piece := await stream.next()) is not None:
+                if piece.text:
+                    life.token()
+                    text.add(piece.text)
+                    yield Token(piece.text, piece.data)
+                if piece.finish_reason:
+                    life.finish_reason = piece.finish_reason
+                if piece.usage is not None:
+                    life.usage = text.total(piece.usage)
+                if piece.done:
+                    text.last_line = piece.data
+                elif not piece.text and (piece.usage is not None or piece.values is not None):
+                    yield Metrics(piece.usage or Usage(), piece.values or {}, piece.data)
+                elif not piece.text and every_line:
+                    yield Token("", piece.data)
+        except SchedulerError as error:
+            error.worker_id = error.worker_id or life.worker_id
+            raise
+        finally:
+            await stream.aclose()
+
+    async def _after(self, life: RequestLife, failure: SchedulerError, text: _Text) -> None:
+        """Clean up after a failed try; return when another one is worth it, else raise."""
+        await life.leave(failure)
+        if isinstance(failure, WorkerError) and not failure.at_fault:
+            raise failure
+        if not isinstance(failure, PluginError):
+            unreachable = type(failure) is WorkerCommunicationFailed
+            self._registry.report_failure(life.worker_id, unreachable=unreachable)
+        if life.attempts >= self._config.retry.max_attempts:
+            raise failure
+        if text.pieces and not text.can_go_on(life.request):
+            raise failure
+        life.tried.add(life.worker_id)
+        life.tell("retry", error=failure)
+        request = life.request
+        free = self._registry.snapshot().free(request.model, request.task_type)
+        # Another worker may be tried at once; coming back to one that failed takes a pause.
+        if all(worker.id in life.tried for worker in free):
+            await self._pause(life)
+            life.tried.clear()
+
+    async def _pause(self, life: RequestLife) -> None:
+        seconds = self._config.retry.delay(life.attempts + 1, self._rng.random())
+        await life.patience.doze(seconds, anyio.Event())

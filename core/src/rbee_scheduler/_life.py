@@ -1,0 +1,260 @@
+"""The life of a request: admitted, placed, run, ended; each step undone or closed once.
+
+Theory of operation. A `RequestLife` owns what a request holds: charges of quota checks,
+the reservation of a worker's slot, and the plugins whose `rbee_reserve` returned. `take`
+and `leave` bracket each try with a worker; `finish` ends it all, and only its first call
+counts. Both run shielded, so that no cancellation leaves anything held.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+
+from rbee_scheduler._answers import Allow, Charge, Deny
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._decision import Decision
+from rbee_scheduler._errors import (
+    Cancelled,
+    CapacityExceeded,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoWorkersAvailable,
+    QuotaExceeded,
+    Rejected,
+    SchedulerError,
+    WorkerTimeout,
+)
+from rbee_scheduler._events import RequestEvent
+from rbee_scheduler._observe import Observer
+from rbee_scheduler._outcome import Outcome, OutcomeKind, Usage
+from rbee_scheduler._patience import Patience
+from rbee_scheduler._plugins import Call, Chain
+from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._reservation import Reservation
+from rbee_scheduler._snapshot import Snapshot
+
+
+__all__ = ["RequestLife", "outcome_kind"]
+
+_KINDS: tuple[tuple[type[SchedulerError], OutcomeKind], ...] = (
+    (Cancelled, "cancelled"),
+    (DeadlineExceeded, "timeout"),
+    (WorkerTimeout, "timeout"),
+    (CapacityExceeded, "rejected"),
+    (InvalidRequest, "rejected"),
+    (NoWorkersAvailable, "rejected"),
+    (QuotaExceeded, "rejected"),
+    (Rejected, "rejected"),
+)
+
+
+def outcome_kind(error: SchedulerError) -> OutcomeKind:
+    """Return the kind of outcome that ``error`` makes."""
+    return next((kind for error_class, kind in _KINDS if isinstance(error, error_class)), "error")
+
+
+class RequestLife:
+    """One request on its way; made by the scheduler, ended exactly once.
+
+    Args:
+        request: The request, its model canonical.
+        chain: The hooks of its strategy.
+        patience: How long it may take.
+        clock: Source of time.
+        observer: Who is told.
+        hook_timeout: Seconds a life-cycle hook may take.
+        quiet: Whether nobody is told: for dry runs.
+    """
+
+    __slots__ = (
+        "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ready",
+        "_reservation", "attempts", "chain", "decision", "finish_reason", "first_token_at", "outcome",
+        "patience", "queued_seconds", "request", "tried", "usage", "worker_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        chain: Chain,
+        *,
+        patience: Patience,
+        clock: Clock,
+        observer: Observer,
+        hook_timeout: float,
+        quiet: bool = False,
+    ) -> None:
+        self.request = request
+        self.chain = chain
+        self.patience = patience
+        self.decision = Decision("wait", chain.strategy, reason="not decided yet")
+        self.attempts = 0
+        self.tried: set[str] = set()
+        self.worker_id = ""
+        self.first_token_at: float | None = None
+        self.queued_seconds = 0.0
+        self.usage = Usage()
+        self.finish_reason = ""
+        self.outcome: Outcome | None = None
+        self._clock = clock
+        self._observer = observer
+        self._hook_timeout = hook_timeout
+        self._quiet = quiet
+        self._admitted_at = clock.monotonic()
+        self._charges: list[tuple[Call, Charge]] = []
+        self._reservation: Reservation | None = None
+        self._ready: list[str] = []  # plugins whose rbee_reserve returned
+
+    # ---- admission ---------------------------------------------------------------------
+
+    def admit(self, snapshot: Snapshot) -> None:
+        """Ask the quota checks; book all charges, or none.
+
+        Raises:
+            QuotaExceeded: One of them denied, or failed.
+        """
+        for call in self.chain.check_quota:
+            try:
+                answer = call.function(self.request, snapshot)
+                if isinstance(answer, Allow):
+                    if answer.charge is not None:
+                        self._charges.append((call, answer.charge))
+                elif isinstance(answer, Deny):
+                    raise QuotaExceeded(answer.reason, retry_after=answer.retry_after)  # noqa: TRY301
+                elif answer is not None:
+                    raise TypeError(f"answered {type(answer).__name__}, not Allow or Deny")  # noqa: TRY301
+            except QuotaExceeded:
+                self._refund()
+                raise
+            except Exception as problem:
+                self._observer.plugin_failed(call.failure(problem))
+                self._refund()
+                raise QuotaExceeded(
+                    f"the quota check of {call.plugin!r} failed",
+                    hint="checks fail closed; the log names the cause",
+                ) from problem
+        self.tell("admitted")
+
+    # ---- one try -----------------------------------------------------------------------
+
+    async def take(self, reservation: Reservation) -> None:
+        """Hold a worker's slot, and let plugins prepare.
+
+        Raises:
+            PluginError: An `rbee_reserve` failed; what came before it is undone.
+        """
+        worker = reservation.worker
+        self._reservation = reservation
+        self.worker_id = worker.id
+        self.attempts += 1
+        self.tell("scheduled", strategy=self.decision.strategy)
+        for call in self.chain.reserve:
+            try:
+                if call.is_async:
+                    with anyio.fail_after(self._hook_timeout):
+                        await call.function(self.request, worker)
+                else:
+                    call.function(self.request, worker)
+            except Exception as problem:
+                error = call.failure(problem)
+                self._observer.plugin_failed(error)
+                await self.leave(error)
+                raise error from problem
+            self._ready.append(call.plugin)
+
+    async def leave(self, error: SchedulerError | None) -> None:
+        """Give the worker's slot back, and let plugins clean up, in reverse order."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is None:
+            return
+        # The slot first: what a plugin does may take time, and must not hold it.
+        reservation.release()
+        if self.chain.release:
+            kind = "success" if error is None else outcome_kind(error)
+            outcome = self._outcome(kind, error)
+            with_reserve = {call.plugin for call in self.chain.reserve}
+            with anyio.CancelScope(shield=True):
+                for call in self.chain.release:
+                    if call.plugin in self._ready or call.plugin not in with_reserve:
+                        await self._call(call, self.request, reservation.worker, outcome)
+        self._ready.clear()
+
+    async def _call(self, call: Call, *arguments: Any) -> None:
+        try:
+            if call.is_async:
+                with anyio.fail_after(self._hook_timeout):
+                    await call.function(*arguments)
+            else:
+                call.function(*arguments)
+        except Exception as problem:  # noqa: BLE001 - the other plugins are still called
+            self._observer.plugin_failed(call.failure(problem))
+
+    # ---- the end -----------------------------------------------------------------------
+
+    async def finish(self, kind: OutcomeKind, error: SchedulerError | None = None) -> Outcome:
+        """End the request: release, settle or refund, tell. Later calls change nothing."""
+        if self.outcome is not None:
+            return self.outcome
+        outcome = self.outcome = self._outcome(kind, error)
+        if self._reservation is not None:
+            await self.leave(error if kind != "success" else None)
+        if self.attempts:
+            self._settle(outcome)
+        else:
+            self._refund()
+        self.tell("outcome", error=error, outcome=outcome)
+        return outcome
+
+    def tell(self, kind: Any, **details: Any) -> None:
+        """Tell plugins of a step, unless the life is a quiet one."""
+        if not self._quiet:
+            self._observer.count(kind, details.get("outcome"))
+            if self.chain.on_event:
+                event = RequestEvent(
+                    kind=kind,
+                    job_id=self.request.job_id,
+                    model=self.request.model,
+                    at=self._clock.now(),
+                    worker_id=self.worker_id,
+                    tenant_id=self.request.tenant_id,
+                    **details,
+                )
+                self._observer.request_event(event, self.chain)
+
+    def token(self) -> None:
+        """Note that text came."""
+        if self.first_token_at is None:
+            self.first_token_at = self._clock.monotonic()
+            self.tell("first_token")
+
+    def _outcome(self, kind: OutcomeKind, error: SchedulerError | None) -> Outcome:
+        first = self.first_token_at
+        return Outcome(
+            job_id=self.request.job_id,
+            kind=kind,
+            worker_id=self.worker_id,
+            error=error,
+            usage=self.usage,
+            attempts=self.attempts,
+            queued_ms=self.queued_seconds * 1000.0,
+            first_token_ms=None if first is None else (first - self._admitted_at) * 1000.0,
+            total_ms=(self._clock.monotonic() - self._admitted_at) * 1000.0,
+            finish_reason=self.finish_reason,
+        )
+
+    def _settle(self, outcome: Outcome) -> None:
+        charges, self._charges = self._charges, []
+        for call, charge in charges:
+            try:
+                charge.settle(outcome)
+            except Exception as problem:  # noqa: BLE001 - the other charges are still settled
+                self._observer.plugin_failed(call.failure(problem))
+
+    def _refund(self) -> None:
+        charges, self._charges = self._charges, []
+        for call, charge in reversed(charges):
+            try:
+                charge.refund()
+            except Exception as problem:  # noqa: BLE001 - the other charges are still refunded
+                self._observer.plugin_failed(call.failure(problem))

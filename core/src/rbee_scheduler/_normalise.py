@@ -1,0 +1,51 @@
+"""Scores of any range brought to a common one, so that weights mean something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rbee_scheduler._answers import Scores
+
+
+__all__ = ["normalise"]
+
+
+def normalise(raw: Sequence[float | None], scores: Scores, weight: float) -> list[float]:
+    """Return ``raw`` scaled to 0..``weight``; the best value gets ``weight``.
+
+    Min-max scaling over the declared range, or the range seen where none is declared::
+
+        higher is better:  weight * (v - low) / (high - low)
+        lower is better:   weight * (high - v) / (high - low)
+
+    Values outside a declared range are clipped to it. When all are equal, all get
+    ``weight``. None, NaN and infinities get 0.
+
+    Args:
+        raw: One value per candidate.
+        scores: The answer they come from: direction and range.
+        weight: The plugin's weight, 0 or more.
+
+    Raises:
+        TypeError: A value is no number.
+    """
+    known = [v for v in raw if v is not None and math.isfinite(v)]
+    if not known:
+        return [0.0] * len(raw)
+    low = min(known) if scores.lowest is None else scores.lowest
+    high = max(known) if scores.highest is None else scores.highest
+    span = high - low
+    if span <= 0:
+        return [0.0 if v is None or not math.isfinite(v) else weight for v in raw]
+    if scores.better == "higher":
+        origin, factor = low, weight / span
+    else:
+        origin, factor = high, -weight / span
+    scaled = [(v - origin) * factor for v in known]
+    if scores.lowest is not None or scores.highest is not None:
+        scaled = [0.0 if s < 0.0 else weight if s > weight else s for s in scaled]
+    if len(known) == len(raw):
+        return scaled
+    rest = iter(scaled)
+    return [0.0 if v is None or not math.isfinite(v) else next(rest) for v in raw]

@@ -1,0 +1,86 @@
+"""Watching: events to plugins and to the log, and a count of everything that failed."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+import attrs
+
+from rbee_scheduler._errors import PluginError
+from rbee_scheduler._events import RequestEvent, WorkerEvent
+from rbee_scheduler._outcome import Outcome
+from rbee_scheduler._plugins import Chain
+from rbee_scheduler._snapshot import Snapshot
+
+
+__all__ = ["Observer", "SchedulerStatistics"]
+
+
+@attrs.frozen(kw_only=True)
+class SchedulerStatistics:
+    """What a scheduler has done so far.
+
+    Attributes:
+        decisions: Decisions made, dry runs included.
+        active: Requests admitted and not ended.
+        queued: Jobs that wait now.
+        outcomes: Number of outcomes by kind.
+        retries: Tries after the first one.
+        plugin_failures: Number of failures by (plugin, hook).
+    """
+
+    decisions: int
+    active: int
+    queued: int
+    outcomes: Mapping[str, int]
+    retries: int
+    plugin_failures: Mapping[tuple[str, str], int]
+
+
+class Observer:
+    """Tells plugins and the log what happens, and counts it; never raises.
+
+    Args:
+        logger: Where warnings go; prompts never do.
+    """
+
+    __slots__ = ("logger", "outcomes", "plugin_failures", "retries")
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.outcomes: Counter[str] = Counter()
+        self.plugin_failures: Counter[tuple[str, str]] = Counter()
+        self.retries = 0
+
+    def plugin_failed(self, error: PluginError) -> None:
+        """Count and log a plugin's failure; the first of its kind with its traceback."""
+        key = (error.plugin, error.hook)
+        self.plugin_failures[key] += 1
+        first = self.plugin_failures[key] == 1
+        self.logger.warning("%s", error, exc_info=error.__cause__ if first else None)
+
+    def count(self, kind: str, outcome: Outcome | None) -> None:
+        """Count a step in a request's life."""
+        if outcome is not None:
+            self.outcomes[outcome.kind] += 1
+        elif kind == "retry":
+            self.retries += 1
+
+    def request_event(self, event: RequestEvent, chain: Chain) -> None:
+        """Tell plugins of a step in a request's life."""
+        for call in chain.on_event:
+            try:
+                call.function(event)
+            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+                self.plugin_failed(call.failure(problem))
+
+    def worker_event(self, event: WorkerEvent, snapshot: Snapshot, chain: Chain) -> None:
+        """Tell plugins of a worker that came, changed or left."""
+        self.logger.info("worker %s: %s %s", event.worker_id, event.kind, event.reason)
+        for call in chain.worker_event:
+            try:
+                call.function(event, snapshot)
+            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+                self.plugin_failed(call.failure(problem))

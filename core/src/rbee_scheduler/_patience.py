@@ -1,0 +1,93 @@
+"""Patience: how long a request may still take, and whether anybody still wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._errors import Cancelled, DeadlineExceeded, SchedulerError
+
+
+__all__ = ["Patience"]
+
+T = TypeVar("T")
+
+
+class Patience:
+    """How long a request may still take, and whether anybody still wants it.
+
+    Args:
+        clock: Source of time.
+        ends_at: Monotonic second at which it is too late.
+    """
+
+    __slots__ = ("_clock", "_scope", "cancelled", "ends_at")
+
+    def __init__(self, clock: Clock, ends_at: float) -> None:
+        self._clock = clock
+        self._scope: anyio.CancelScope | None = None
+        self.ends_at = ends_at
+        self.cancelled = False
+
+    def left(self) -> float:
+        """Return the seconds left, never below 0."""
+        return max(0.0, self.ends_at - self._clock.monotonic())
+
+    def cancel(self) -> None:
+        """End the present wait, and every later one, with `Cancelled`."""
+        self.cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def wait(
+        self, limit: float, too_late: Callable[[], SchedulerError], wait: Awaitable[T]
+    ) -> T:
+        """Wait for ``wait``, at most ``limit`` seconds and never beyond the end.
+
+        Args:
+            limit: Seconds.
+            too_late: Makes the error when ``limit`` runs out.
+            wait: What to wait for.
+
+        Raises:
+            Cancelled: `cancel` was called.
+            DeadlineExceeded: The request's own time ran out.
+        """
+        left = self.left()
+        with self._clock.move_on_after(min(limit, left)) as scope:
+            self._scope = scope
+            if self.cancelled:
+                scope.cancel()
+            try:
+                return await wait
+            finally:
+                self._scope = None
+        if self.cancelled:
+            raise Cancelled("the request was cancelled")
+        if left <= limit:
+            raise DeadlineExceeded("the request's time ran out")
+        raise too_late()
+
+    async def doze(self, seconds: float, event: anyio.Event) -> None:
+        """Wait for ``event``, at most ``seconds``; both are fine.
+
+        Raises:
+            Cancelled: `cancel` was called.
+            DeadlineExceeded: The request's own time ran out.
+        """
+        left = self.left()
+        with self._clock.move_on_after(min(seconds, left)) as scope:
+            self._scope = scope
+            if self.cancelled:
+                scope.cancel()
+            try:
+                await event.wait()
+            finally:
+                self._scope = None
+        if self.cancelled:
+            raise Cancelled("the request was cancelled")
+        if left <= seconds and not event.is_set():
+            raise DeadlineExceeded("the request's time ran out while it waited")

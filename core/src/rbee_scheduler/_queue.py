@@ -1,0 +1,108 @@
+"""The queue: jobs that wait for a worker, by what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import anyio
+
+from rbee_scheduler._errors import CapacityExceeded, SchedulerError
+from rbee_scheduler._life import RequestLife
+from rbee_scheduler._reservation import Reservation
+
+
+__all__ = ["Job", "JobQueue"]
+
+Lane = tuple[str, str]  # model and task
+
+
+class Job:
+    """A request in the queue.
+
+    Attributes:
+        life: The request's life; its `queued_at` is set.
+        event: Set when `reservation` or `error` is.
+        reservation: The worker it got.
+        error: Why it will get none.
+        retry_at: Monotonic second at which to ask again, when a selector said so.
+    """
+
+    __slots__ = ("error", "event", "life", "reservation", "retry_at")
+
+    def __init__(self, life: RequestLife) -> None:
+        self.life = life
+        self.event = anyio.Event()
+        self.reservation: Reservation | None = None
+        self.error: SchedulerError | None = None
+        self.retry_at: float | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """What it waits for."""
+        return self.life.request.model, self.life.request.task_type
+
+
+class JobQueue:
+    """Jobs in the order in which they came, in one lane per model and task.
+
+    Args:
+        capacity: Most jobs that may wait; -1: no bound.
+    """
+
+    __slots__ = ("_capacity", "_lanes", "_size")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lanes: dict[Lane, dict[str, Job]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Job]:
+        for lane in self._lanes.values():
+            yield from lane.values()
+
+    def add(self, job: Job) -> int:
+        """Let ``job`` wait.
+
+        Returns:
+            Its place in its lane; 1 is next.
+
+        Raises:
+            CapacityExceeded: The queue is full.
+        """
+        if 0 <= self._capacity <= self._size:
+            raise CapacityExceeded(
+                f"all workers of {job.life.request.model!r} are full, and {self._size} jobs wait already"
+                if self._capacity
+                else f"all workers of {job.life.request.model!r} are full, and nobody may wait",
+                hint="try again later, or raise queue.capacity",
+                retry_after=1.0,
+            )
+        lane = self._lanes.setdefault(job.lane, {})
+        lane[job.life.request.job_id] = job
+        self._size += 1
+        return len(lane)
+
+    def remove(self, job: Job) -> None:
+        """Let ``job`` wait no longer; a job that does not wait is fine."""
+        lane = self._lanes.get(job.lane)
+        if lane is not None and lane.get(job.life.request.job_id) is job:
+            del lane[job.life.request.job_id]
+            self._size -= 1
+            if not lane:
+                del self._lanes[job.lane]
+
+    def waiting(self, lane: Lane) -> Iterable[Job]:
+        """Return the jobs of a lane, in the order in which they came."""
+        return self._lanes.get(lane, {}).values()
+
+    def has(self, lane: Lane) -> bool:
+        """Return whether a job of the lane waits."""
+        return lane in self._lanes
+
+    def position(self, job: Job) -> int:
+        """Return the job's place in its lane; 0 when it does not wait."""
+        lane = self._lanes.get(job.lane, {})
+        return next((n for n, other in enumerate(lane.values(), 1) if other is job), 0)

@@ -1,0 +1,338 @@
+"""`Scheduler`: decide where requests run, and run them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._decision import Decision, ScheduleResult
+from rbee_scheduler._errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    PromptTooLarge,
+    Rejected,
+)
+from rbee_scheduler._event_stream import EventStream
+from rbee_scheduler._events import End, Error, StreamEvent, WorkerEvent
+from rbee_scheduler._executor import Executor
+from rbee_scheduler._explain import Explanation, explain_decision
+from rbee_scheduler._life import RequestLife
+from rbee_scheduler._observe import Observer, SchedulerStatistics
+from rbee_scheduler._outcome import Outcome
+from rbee_scheduler._patience import Patience
+from rbee_scheduler._placement import Placement
+from rbee_scheduler._plugins import Plugins, PluginSource
+from rbee_scheduler._registry import WorkerRegistry
+from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._settings import SchedulerConfig
+from rbee_scheduler._trace import Trace
+from rbee_scheduler._transport import HttpxTransport, Transport
+
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler:
+    """Decides which worker serves a request, and relays its token stream.
+
+    It belongs to one event loop (asyncio or trio). ``async with`` closes its connections
+    at the end; without it nothing but idle connections is left behind.
+
+    Args:
+        registry: The workers. Its clock is the scheduler's, too.
+        plugins: What decides: names of installed plugins, `PluginConfig`, plugin
+            objects, or a `Plugins`. None: every installed plugin.
+        config: The settings.
+        client: An ``httpx.AsyncClient`` (or httpx2's) for all workers; the caller closes
+            it. None: the scheduler makes its own.
+        transport: Used instead of any client.
+        rng: Source of the chance in pauses; decisions take theirs from `config.seed`.
+        logger: Where warnings go; ``rbee_scheduler`` by default.
+
+    Raises:
+        ConfigError: A plugin or a strategy that is asked for is not there.
+
+    Example:
+        >>> registry = WorkerRegistry()
+        >>> _ = registry.add_url("http://127.0.0.1:8081", model="llama-3-8b")
+        >>> scheduler = Scheduler(registry, [])
+        >>> request = InferenceRequest(job_id="job-1", model="llama-3-8b", prompt="Hi")
+        >>> scheduler.explain(request).worker_id
+        '127.0.0.1:8081'
+    """
+
+    def __init__(
+        self,
+        registry: WorkerRegistry,
+        plugins: Plugins | Iterable[PluginSource] | None = None,
+        config: SchedulerConfig | None = None,
+        *,
+        client: Any = None,
+        transport: Transport | None = None,
+        rng: Random | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.registry = registry
+        self.config = config or SchedulerConfig()
+        self.plugins = plugins if isinstance(plugins, Plugins) else Plugins(plugins)
+        self.strategy = self.config.strategy or self.plugins.default_strategy
+        self._chain = self.plugins.chain(self.strategy)
+        fallback = self.plugins.chain(self.config.fallback) if self.config.fallback else None
+        self._clock: Clock = registry.clock
+        self._observer = Observer(logger or logging.getLogger("rbee_scheduler"))
+        self._placement = Placement(registry, self.config, fallback, self._clock, self._observer)
+        self._transport: Transport = transport or HttpxTransport(client)
+        self._executor = Executor(
+            registry,
+            self._placement,
+            self._transport,
+            self.config,
+            self._clock,
+            rng or Random(self.config.seed),  # noqa: S311 - jitter, not cryptography
+        )
+        self._active: dict[str, RequestLife] = {}
+        self._subscriptions = [
+            registry.subscribe_capacity(self._placement.capacity),
+            registry.subscribe(self._worker_event),
+        ]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections, and stop listening to the registry."""
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for unsubscribe in subscriptions:
+            unsubscribe()
+        await self._transport.aclose()
+
+    # ---- deciding ----------------------------------------------------------------------
+
+    async def schedule(self, request: InferenceRequest) -> ScheduleResult:
+        """Return where ``request`` should run now; wait when no worker is free.
+
+        Nothing is held: charges of quota checks are refunded, and the slot is taken when
+        the request runs.
+
+        Raises:
+            NoWorkersAvailable: No worker can serve it.
+            CapacityExceeded: All workers are full, and the queue is too.
+            QuotaExceeded: A quota check denied it.
+            Rejected: A policy refused it.
+            DeadlineExceeded: It is too late.
+            InvalidRequest: It can't be served by anyone.
+        """
+        life = self._begin(request, quiet=True)
+        try:
+            life.admit(self.registry.snapshot())
+            placed = self._placement.place(life)
+            if isinstance(placed, Decision):
+                job, _ = self._placement.enqueue(life, placed)
+                try:
+                    placed = await self._placement.wait(job)
+                finally:
+                    self._placement.withdraw(job)
+            placed.release()
+            worker = placed.worker
+            return ScheduleResult(
+                worker_id=worker.id,
+                worker_url=worker.url,
+                worker_port=worker.port,
+                model=life.request.model,
+                device=worker.device,
+                fallbacks=life.decision.fallbacks,
+                strategy=life.decision.strategy,
+                selected_by=life.decision.selected_by,
+            )
+        finally:
+            await life.finish("cancelled")
+
+    def explain(self, request: InferenceRequest) -> Explanation:
+        """Return what would become of ``request`` now, and why. Changes nothing.
+
+        Runs the shipped decision on a snapshot; quota checks are not asked.
+
+        Raises:
+            InvalidRequest: It can't be served by anyone.
+        """
+        life = self._begin(request, quiet=True)
+        snapshot = self._placement.snapshot()
+        trace = Trace()
+        decision = self._placement.decide(life, snapshot, trace)
+        return explain_decision(life.request, snapshot, decision, trace)
+
+    # ---- running -----------------------------------------------------------------------
+
+    async def execute_inference(
+        self,
+        result: ScheduleResult,
+        request: InferenceRequest,
+        handler: Callable[[str], Awaitable[None] | None],
+    ) -> Outcome:
+        """Run ``request`` on the worker of ``result``, or on the next one that can.
+
+        Args:
+            result: From `schedule`.
+            request: The same request.
+            handler: Called with each line of the worker's stream, stripped of ``data: ``,
+                the last one (``[DONE]``) included. It may be async. When it raises, the
+                request is cancelled and the exception comes through.
+
+        Returns:
+            How it ended: a success.
+
+        Raises:
+            SchedulerError: How it failed.
+        """
+        life = self._begin(request)
+        events = self._run(life, prefer=result.worker_id, every_line=True)
+        async with aclosing(events):
+            async for event in events:
+                data = getattr(event, "data", "")
+                if data:
+                    answer = handler(data)
+                    if inspect.isawaitable(answer):
+                        await answer
+                if isinstance(event, End):
+                    return event.outcome
+                if isinstance(event, Error):
+                    raise event.error
+        raise AssertionError("the executor ended without a terminal event")
+
+    @asynccontextmanager
+    async def stream(self, request: InferenceRequest) -> AsyncIterator[EventStream]:
+        """Run ``request``; give its events.
+
+        Leaving the block ends the request: the worker's connection is closed and its
+        slot released, however the block is left.
+
+        Yields:
+            The events: queued, started, token, metrics, and last an `End` or an `Error`.
+            A request that fails ends with an `Error`; nothing is raised.
+
+        Raises:
+            InvalidRequest: It can't be served by anyone.
+
+        Example::
+
+            async with scheduler.stream(request) as events:
+                async for event in events:
+                    if event.type == "token":
+                        print(event.text, end="")
+        """
+        life = self._begin(request)
+        events = self._run(life)
+        async with aclosing(events):
+            yield EventStream(events)
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a request by its id, wherever it is; its stream ends with `Cancelled`.
+
+        Returns:
+            Whether there was such a request.
+        """
+        life = self._active.get(job_id)
+        if life is None:
+            return False
+        life.patience.cancel()
+        return True
+
+    def statistics(self) -> SchedulerStatistics:
+        """Return what the scheduler has done so far."""
+        return SchedulerStatistics(
+            decisions=self._placement.turns,
+            active=len(self._active),
+            queued=len(self._placement.queue),
+            outcomes=dict(self._observer.outcomes),
+            retries=self._observer.retries,
+            plugin_failures=dict(self._observer.plugin_failures),
+        )
+
+    # ---- inside ------------------------------------------------------------------------
+
+    async def _run(self, life: RequestLife, **options: Any) -> AsyncGenerator[StreamEvent, None]:
+        job_id = life.request.job_id
+        if job_id in self._active:
+            raise InvalidRequest(
+                f"the job {job_id!r} is running", place="$.job_id", hint="give each request its own id"
+            )
+        self._active[job_id] = life
+        try:
+            events = self._executor.run(life, **options)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        finally:
+            del self._active[job_id]
+
+    def _begin(self, request: InferenceRequest, *, quiet: bool = False) -> RequestLife:
+        """Return the life of ``request``, after the checks that need no worker."""
+        limits = self.config.limits
+        if len(request.prompt) > limits.max_prompt_bytes or (
+            # UTF-8 takes at most 4 bytes per character, so short prompts need no encoding.
+            len(request.prompt) * 4 > limits.max_prompt_bytes
+            and len(request.prompt.encode("utf-8", "surrogatepass")) > limits.max_prompt_bytes
+        ):
+            raise PromptTooLarge(
+                f"the prompt has over {limits.max_prompt_bytes} bytes",
+                place="$.prompt",
+                hint="shorten it, or raise limits.max_prompt_bytes",
+            )
+        chain = self._chain
+        if request.strategy is not None and request.strategy != self.strategy:
+            if not self.config.allow_strategy_override:
+                raise Rejected(
+                    "this deployment lets no request name a strategy",
+                    place="$.strategy",
+                    hint="leave it out",
+                )
+            if request.strategy not in self.plugins.strategies:
+                raise InvalidRequest(
+                    f"there is no strategy {request.strategy!r}",
+                    place="$.strategy",
+                    hint=f"there are: {', '.join(self.plugins.strategies)}",
+                )
+            chain = self.plugins.chain(request.strategy)
+        now = self._clock.now()
+        model = self.registry.catalog.resolve(request.model)
+        if model != request.model or not request.created_at:
+            request = attrs.evolve(request, model=model, created_at=request.created_at or now)
+        seconds = self.config.timeout.total
+        deadline = request.deadline_at(request.created_at)
+        if deadline is not None:
+            seconds = min(seconds, (deadline - now) / 1000.0)
+            if seconds <= 0:
+                raise DeadlineExceeded(
+                    f"the deadline passed {-seconds * 1000:.0f} ms ago",
+                    place="$.deadline_ms" if request.deadline is None else "$.deadline",
+                )
+        return RequestLife(
+            request,
+            chain,
+            patience=Patience(self._clock, self._clock.monotonic() + seconds),
+            clock=self._clock,
+            observer=self._observer,
+            hook_timeout=limits.hook_timeout,
+            quiet=quiet,
+        )
+
+    def _worker_event(self, event: WorkerEvent) -> None:
+        if self._chain.worker_event:
+            self._observer.worker_event(event, self.registry.snapshot(), self._chain)
+
