@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._validate import non_empty, number
+from rbee_scheduler._validate import as_tuple, non_empty, number
 
 
 __all__ = ["Catalog", "ModelInfo"]
@@ -18,13 +18,13 @@ class ModelInfo:
     """One model of the catalog; sizes in bytes, lengths in tokens."""
 
     model_ref: str = attrs.field(validator=non_empty)
-    aliases: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    aliases: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     family: str = ""
     size: str = ""
     quantization: str = ""
     vram_required_bytes: int = attrs.field(default=0, validator=number(at_least=0))
     context_length: int = attrs.field(default=0, validator=number(at_least=0))
-    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=tuple)
+    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=as_tuple)
     supports_determinism: bool = False
     supports_streaming: bool = True
     estimated_tokens_per_sec: Mapping[str, float] = attrs.field(factory=dict)

@@ -34,7 +34,8 @@ class Decision:
     worker: Worker | None = None
     fallbacks: tuple[str, ...] = ()
     reason: str = ""
-    error: SchedulerError | None = None
+    # Two errors are equal when they say the same; by itself Python compares identity.
+    error: SchedulerError | None = attrs.field(default=None, eq=repr)
     retry_after: float | None = None
 
 

@@ -4,10 +4,10 @@
 
     SchedulerError                 INTERNAL                     500  base of all
     ├── InvalidRequest             INVALID_REQUEST              400  the request itself is wrong
-    │   ├── PromptTooLarge         PROMPT_TOO_LARGE             413
-    │   └── UnprocessableRequest   UNPROCESSABLE_REQUEST        422  well-formed, but a value is out of range
-    ├── ConfigError                CONFIG_INVALID               500  configuration, heartbeat source, options
-    ├── HeartbeatRefused           HEARTBEAT_REFUSED            409  stale, replayed, or from a clock far off
+    │   ├── PromptTooLarge         PROMPT_TOO_LARGE             413  longer than allowed
+    │   └── UnprocessableRequest   UNPROCESSABLE_REQUEST        422  a value is out of range
+    ├── ConfigError                CONFIG_INVALID               500  configuration or options
+    ├── HeartbeatRefused           HEARTBEAT_REFUSED            409  stale, replayed, or skewed
     ├── NoWorkersAvailable         NO_WORKERS_AVAILABLE         503  no worker can serve the model
     ├── CapacityExceeded           CAPACITY_EXCEEDED            429  workers exist, all are full
     ├── QuotaExceeded              QUOTA_EXCEEDED               429  a quota check denied
@@ -19,7 +19,7 @@
     │   ├── StreamReadError        STREAM_READ_ERROR            502  the event stream broke
     │   └── WorkerTimeout          WORKER_TIMEOUT               504  a time limit ran out
     ├── WorkerError                WORKER_ERROR                 502  the worker answered an error
-    ├── ParseError                 PARSE_ERROR                  502  the worker's answer made no sense
+    ├── ParseError                 PARSE_ERROR                  502  its answer made no sense
     └── PluginError                PLUGIN_ERROR                 500  a plugin failed; it is named
         └── PolicyError            POLICY_ERROR                 500  a script or rule set failed
             └── PolicyTimeout      POLICY_TIMEOUT               500  it ran out of time

@@ -65,7 +65,7 @@ class Token:
 
     text: str
     data: str = ""
-    type: Literal["token"] = "token"  # noqa: S105 - the name of an event, no secret
+    type: Literal["token"] = "token"
 
 
 @attrs.frozen

@@ -113,6 +113,7 @@ class Executor:
         self,
         registry: WorkerRegistry,
         placement: Placement,
+        *,
         transport: Transport,
         config: SchedulerConfig,
         clock: Clock,

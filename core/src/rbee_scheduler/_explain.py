@@ -143,7 +143,9 @@ def _worker_lines(worker: WorkerExplanation) -> list[str]:
             lines.append(f"       {verdict.plugin} {kind}: {verdict.reason}")
     for part in worker.contributions:
         raw = "nothing" if part.raw is None else f"{part.raw:g}"
-        lines.append(f"       {part.plugin} gave {raw}, counts {part.weighted:.3f} of {part.weight:g}")
+        lines.append(
+            f"       {part.plugin} gave {raw}, counts {part.weighted:.3f} of {part.weight:g}"
+        )
     return lines
 
 
@@ -176,14 +178,18 @@ def explain_decision(
 
 def _explain_worker(worker: Worker, trace: Trace, order: tuple[str, ...]) -> WorkerExplanation:
     contributions = tuple(
-        Contribution(plugin=plugin, raw=pairs[worker.id][0], weight=weight, weighted=pairs[worker.id][1])
+        Contribution(
+            plugin=plugin, raw=pairs[worker.id][0], weight=weight, weighted=pairs[worker.id][1]
+        )
         for plugin, weight, pairs in trace.contributions
         if worker.id in pairs
     )
     return WorkerExplanation(
         worker_id=worker.id,
         candidate=True,
-        verdicts=tuple(_verdict(plugin, drops, worker.id, soft=soft) for plugin, drops, soft in trace.drops),
+        verdicts=tuple(
+            _verdict(plugin, drops, worker.id, soft=soft) for plugin, drops, soft in trace.drops
+        ),
         contributions=contributions,
         total=sum(part.weighted for part in contributions) if contributions else None,
         place=order.index(worker.id) + 1 if worker.id in order else 0,

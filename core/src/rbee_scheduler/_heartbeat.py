@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from rbee_scheduler._pool import POOL_STATUSES, Gpu
-from rbee_scheduler._validate import non_empty, number
+from rbee_scheduler._validate import as_tuple, non_empty, number
 from rbee_scheduler._worker import Worker
 
 
@@ -29,12 +29,12 @@ class HiveHeartbeat:
 
     hive_id: str = attrs.field(validator=non_empty)
     timestamp: float = attrs.field(validator=number(at_least=0))
-    workers: tuple[Worker, ...] = attrs.field(default=(), converter=tuple)
+    workers: tuple[Worker, ...] = attrs.field(default=(), converter=as_tuple)
     endpoint: str = ""
     status: str = attrs.field(default="healthy", validator=attrs.validators.in_(POOL_STATUSES))
     region: str = ""
-    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=tuple)
-    cached_models: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=as_tuple)
+    cached_models: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
 
 @attrs.frozen(kw_only=True)

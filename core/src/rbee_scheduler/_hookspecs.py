@@ -290,9 +290,7 @@ def rbee_select_worker(
 
 
 @hookspec(firstresult=True)
-def rbee_order_queue(
-    jobs: Sequence[InferenceRequest], snapshot: Snapshot
-) -> Sequence[str] | None:
+def rbee_order_queue(jobs: Sequence[InferenceRequest], snapshot: Snapshot) -> Sequence[str] | None:
     """Called when jobs wait and a worker may be free. Return job ids, next one first.
 
     Stops at the first non-None answer. Jobs that are left out keep their order and come

@@ -55,8 +55,9 @@ class ReplayGuard:
         """
         skew = timestamp - now
         if abs(skew) > self._max_skew_ms:
+            direction = "ahead" if skew > 0 else "behind"
             raise HeartbeatRefused(
-                f"the clock of {source} is {abs(skew) / 1000:.1f} s {'ahead' if skew > 0 else 'behind'}",
+                f"the clock of {source} is {abs(skew) / 1000:.1f} s {direction}",
                 place="$.timestamp",
                 hint="set its clock, or raise liveness.max_skew",
             )

@@ -44,7 +44,7 @@ def normalise(raw: Sequence[float | None], scores: Scores, weight: float) -> lis
         origin, factor = high, -weight / span
     scaled = [(v - origin) * factor for v in known]
     if scores.lowest is not None or scores.highest is not None:
-        scaled = [0.0 if s < 0.0 else weight if s > weight else s for s in scaled]
+        scaled = [0.0 if s < 0.0 else min(s, weight) for s in scaled]
     if len(known) == len(raw):
         return scaled
     rest = iter(scaled)

@@ -65,11 +65,8 @@ class Patience:
                 return await wait
             finally:
                 self._scope = None
-        if self.cancelled:
-            raise Cancelled("the request was cancelled")
-        if left <= limit:
-            raise DeadlineExceeded("the request's time ran out")
-        raise too_late()
+        # Here only when the scope was cancelled: by `cancel`, or by one of the two limits.
+        raise self._ended(limit, left) or too_late()
 
     async def doze(self, seconds: float, event: anyio.Event) -> None:
         """Wait for ``event``, at most ``seconds``; both are fine.
@@ -87,7 +84,14 @@ class Patience:
                 await event.wait()
             finally:
                 self._scope = None
+        ended = None if event.is_set() and not self.cancelled else self._ended(seconds, left)
+        if ended is not None:
+            raise ended
+
+    def _ended(self, limit: float, left: float) -> SchedulerError | None:
+        """Return why nothing more is waited for, or None when only ``limit`` ran out."""
         if self.cancelled:
-            raise Cancelled("the request was cancelled")
-        if left <= seconds and not event.is_set():
-            raise DeadlineExceeded("the request's time ran out while it waited")
+            return Cancelled("the request was cancelled")
+        if left <= limit:
+            return DeadlineExceeded("the request's time ran out")
+        return None

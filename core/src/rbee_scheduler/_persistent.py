@@ -154,9 +154,7 @@ class ChunkedSequence(Sequence[V]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (tuple, ChunkedSequence)):
-            return len(self) == len(other) and all(
-                a == b for a, b in zip(self, other, strict=True)
-            )
+            return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # equal to tuples, but hashing would visit all

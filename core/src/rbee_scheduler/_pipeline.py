@@ -73,11 +73,11 @@ def decide(
         return one.fall_back(fallback)
 
 
-class _FallBack(Exception):  # noqa: N818 - a turn in the road, not an error
+class _FallBack(Exception):
     """A plugin failed, and the deployment wants the fall-back strategy to decide."""
 
 
-class _Refuse(Exception):  # noqa: N818 - a turn in the road, not an error
+class _Refuse(Exception):
     """A plugin failed, and the deployment wants the request refused."""
 
     def __init__(self, error: PluginError) -> None:

@@ -242,5 +242,3 @@ class Placement:
                 continue
             return (first + list(jobs.values()))[:most]
         return list(jobs.values())[:most]
-
-

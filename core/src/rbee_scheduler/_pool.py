@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._validate import non_empty, number
+from rbee_scheduler._validate import as_tuple, non_empty, number
 
 
 __all__ = ["POOL_STATUSES", "Gpu", "Pool"]
@@ -66,9 +66,9 @@ class Pool:
     status: str = attrs.field(default="healthy", validator=_known_status)
     last_heartbeat_ms: float = 0.0
     region: str = ""
-    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=tuple)
-    worker_ids: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    cached_models: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=as_tuple)
+    worker_ids: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    cached_models: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def heartbeat_age_ms(self, now: float) -> float:
         """Return how many ms ago the pool was last heard of at ``now`` (wall-clock ms)."""

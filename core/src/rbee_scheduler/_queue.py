@@ -73,10 +73,9 @@ class JobQueue:
             CapacityExceeded: The queue is full.
         """
         if 0 <= self._capacity <= self._size:
+            others = f"{self._size} jobs wait already" if self._capacity else "nobody may wait"
             raise CapacityExceeded(
-                f"all workers of {job.life.request.model!r} are full, and {self._size} jobs wait already"
-                if self._capacity
-                else f"all workers of {job.life.request.model!r} are full, and nobody may wait",
+                f"all workers of {job.life.request.model!r} are full, and {others}",
                 hint="try again later, or raise queue.capacity",
                 retry_after=1.0,
             )

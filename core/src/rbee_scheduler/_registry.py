@@ -1,6 +1,6 @@
 """The registry: heartbeats and reservations in, immutable snapshots out.
 
-Theory of operation. Each worker has one `_Entry`: what was last reported of it, and what
+Theory of operation. Each worker has one `Entry`: what was last reported of it, and what
 we know ourselves (requests in flight, whether it was heard of in time, whether it just
 failed). Every change combines the two into a new `Worker` record and hands that to the
 `FleetIndex`, which copies the one or two chunks it touches. A snapshot shares the rest.
@@ -17,6 +17,7 @@ import attrs
 
 from rbee_scheduler._catalog import Catalog
 from rbee_scheduler._clock import Clock, SystemClock
+from rbee_scheduler._entry import Entry
 from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._events import WorkerEvent
 from rbee_scheduler._heartbeat import HiveHeartbeat, WorkerHeartbeat
@@ -31,10 +32,6 @@ from rbee_scheduler._worker import Worker
 
 __all__ = ["RegistryStatistics", "WorkerRegistry"]
 
-# A server of unknown slots is taken for a batching one (vLLM, SGLang): its load rises with
-# what it runs and never reaches 1. At 8 running requests it shows as half loaded.
-NOMINAL_SLOTS = 8
-
 
 @attrs.frozen(kw_only=True)
 class RegistryStatistics:
@@ -46,22 +43,6 @@ class RegistryStatistics:
     free: int
     in_flight: int
     pools: int
-
-
-class _Entry:
-    """All that is known of one worker; changed in place, never shown."""
-
-    __slots__ = ("cooling", "draining", "failures", "foreign", "in_flight", "online", "reported", "slot")
-
-    def __init__(self, slot: int, reported: Worker) -> None:
-        self.slot = slot
-        self.reported = reported
-        self.in_flight = 0
-        self.foreign = reported.running  # requests it runs that are not ours
-        self.online = reported.online
-        self.failures = 0
-        self.cooling = False
-        self.draining = False
 
 
 class WorkerRegistry(RegistryQueries):
@@ -95,7 +76,7 @@ class WorkerRegistry(RegistryQueries):
         self._catalog = catalog or Catalog()
         self._liveness = liveness or LivenessConfig()
         self._index = FleetIndex()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._pool_slots: dict[str, int] = {}
         self._next_slot = 0
         self._guard = ReplayGuard(self._liveness.max_skew)
@@ -197,6 +178,11 @@ class WorkerRegistry(RegistryQueries):
 
     # ---- heartbeats --------------------------------------------------------------------
 
+    def under_heartbeats(self, worker_id: str) -> bool:
+        """Return whether heartbeats tell of a worker, now or until it fell silent."""
+        entry = self._entries.get(worker_id)
+        return entry is not None and entry.beats
+
     def worker_heartbeat(self, heartbeat: WorkerHeartbeat) -> Worker:
         """Take a worker's own heartbeat.
 
@@ -207,7 +193,7 @@ class WorkerRegistry(RegistryQueries):
         worker = heartbeat.worker
         self._guard.check(f"worker {worker.id}", heartbeat.timestamp, now)
         self._keep_alive(worker.id, self._liveness.worker_interval)
-        return self._report(worker)
+        return self._report(worker, beats=True)
 
     def hive_heartbeat(self, heartbeat: HiveHeartbeat) -> Pool:
         """Take a hive's heartbeat: its workers come, change and leave with it.
@@ -239,7 +225,8 @@ class WorkerRegistry(RegistryQueries):
         )
         for worker in heartbeat.workers:
             self._keep_alive(worker.id, self._liveness.hive_interval)
-            self._report(worker if worker.pool_id else worker.changed(pool_id=hive_id))
+            worker = worker if worker.pool_id else worker.changed(pool_id=hive_id)  # noqa: PLW2901
+            self._report(worker, beats=True)
         return pool
 
     # ---- our own count -----------------------------------------------------------------
@@ -350,54 +337,34 @@ class WorkerRegistry(RegistryQueries):
         moment = self._clock.monotonic() + interval * self._liveness.missed
         self._expiry.set(worker_id, moment)
 
-    def _report(self, worker: Worker) -> Worker:
+    def _report(self, worker: Worker, *, beats: bool = False) -> Worker:
         entry = self._entries.get(worker.id)
         if entry is None:
-            entry = self._entries[worker.id] = _Entry(self._next_slot, worker)
+            entry = self._entries[worker.id] = Entry(self._next_slot, worker)
+            entry.beats = beats
             self._next_slot += 1
             return self._publish(entry, "came")
-        # What it runs beyond our own requests is somebody else's.
-        entry.foreign = max(0, worker.running - entry.in_flight)
+        entry.beats = entry.beats or beats
         came_back = worker.online and not entry.online
-        entry.online = worker.online
-        entry.reported = worker
+        entry.report(worker)
         return self._publish(entry, "online" if came_back else "changed")
 
-    def _publish(self, entry: _Entry, kind: Any, reason: str = "") -> Worker:
-        reported = entry.reported
-        before = self._index.worker(reported.id)
-        status = reported.status
-        if entry.draining:
-            status = "stopped"
-        elif entry.cooling:
-            status = "failed"
-        running = entry.foreign + entry.in_flight
-        worker = reported.changed(
-            online=entry.online,
-            status=status,
-            in_flight=entry.in_flight,
-            running=running,
-            load=_load(reported, running),
-        )
+    def _publish(self, entry: Entry, kind: Any, reason: str = "") -> Worker:
+        before = self._index.worker(entry.reported.id)
+        worker = entry.effective()
         self._index.put(entry.slot, worker)
-        if before is None or before.status != status or before.online != worker.online:
+        if before is None or before.status != worker.status or before.online != worker.online:
             self._notify(kind, worker.id, reason)
         if worker.free:
             self._announce(worker)
         return worker
 
-    def _publish_load(self, entry: _Entry, worker: Worker) -> Worker:
-        running = entry.foreign + entry.in_flight
-        worker = worker.changed(
-            in_flight=entry.in_flight,
-            running=running,
-            load=_load(entry.reported, running),
-            last_used_at=self._clock.now(),
-        )
+    def _publish_load(self, entry: Entry, worker: Worker) -> Worker:
+        worker = entry.with_load(worker, self._clock.now())
         self._index.put(entry.slot, worker)
         return worker
 
-    def _release(self, entry: _Entry) -> None:
+    def _release(self, entry: Entry) -> None:
         entry.in_flight -= 1
         worker_id = entry.reported.id
         # The worker may have left, and even come back as another entry.
@@ -415,21 +382,13 @@ class WorkerRegistry(RegistryQueries):
 
     def _notify(self, kind: Any, worker_id: str, reason: str) -> None:
         if self._listeners:
-            event = WorkerEvent(
-                kind=kind, worker_id=worker_id, at=self._clock.now(), reason=reason
-            )
+            event = WorkerEvent(kind=kind, worker_id=worker_id, at=self._clock.now(), reason=reason)
             for listener in tuple(self._listeners):
                 listener(event)
 
     def _announce(self, worker: Worker) -> None:
         for listener in tuple(self._capacity_listeners):
             listener(worker)
-
-
-def _load(worker: Worker, running: int) -> float:
-    if worker.slots is not None:
-        return min(1.0, running / worker.slots)
-    return max(min(worker.load, 1.0), running / (running + NOMINAL_SLOTS))
 
 
 def _default_id(url: str) -> str:

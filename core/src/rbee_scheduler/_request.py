@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from rbee_scheduler._errors import UnprocessableRequest
-from rbee_scheduler._validate import non_empty, number
+from rbee_scheduler._validate import as_tuple, non_empty, number
 
 
 __all__ = ["Geo", "InferenceRequest", "User"]
@@ -91,7 +91,9 @@ class InferenceRequest:
     job_id: str = attrs.field(validator=non_empty)
     model: str = attrs.field(validator=non_empty)
     prompt: str = attrs.field(default="", repr=False)
-    messages: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=tuple, repr=False)
+    messages: tuple[Mapping[str, Any], ...] = attrs.field(
+        default=(), converter=as_tuple, repr=False
+    )
     max_tokens: int = attrs.field(default=256, validator=number(at_least=1))
     temperature: float = attrs.field(default=0.7, validator=number(at_least=0))
     top_p: float | None = attrs.field(
@@ -99,7 +101,7 @@ class InferenceRequest:
     )
     top_k: int | None = attrs.field(default=None, validator=number(at_least=1, optional=True))
     seed: int | None = None
-    stop: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    stop: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     repetition_penalty: float | None = attrs.field(
         default=None, validator=number(above=0, optional=True)
     )

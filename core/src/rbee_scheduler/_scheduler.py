@@ -93,10 +93,10 @@ class Scheduler:
         self._executor = Executor(
             registry,
             self._placement,
-            self._transport,
-            self.config,
-            self._clock,
-            rng or Random(self.config.seed),  # noqa: S311 - jitter, not cryptography
+            transport=self._transport,
+            config=self.config,
+            clock=self._clock,
+            rng=rng or Random(self.config.seed),
         )
         self._active: dict[str, RequestLife] = {}
         self._subscriptions = [
@@ -270,7 +270,9 @@ class Scheduler:
         job_id = life.request.job_id
         if job_id in self._active:
             raise InvalidRequest(
-                f"the job {job_id!r} is running", place="$.job_id", hint="give each request its own id"
+                f"the job {job_id!r} is running",
+                place="$.job_id",
+                hint="give each request its own id",
             )
         self._active[job_id] = life
         try:
@@ -335,4 +337,3 @@ class Scheduler:
     def _worker_event(self, event: WorkerEvent) -> None:
         if self._chain.worker_event:
             self._observer.worker_event(event, self.registry.snapshot(), self._chain)
-

@@ -70,7 +70,7 @@ class Snapshot(RegistryQueries):
 
     def random(self) -> Random:
         """Return a generator seeded for this decision: the same numbers each time."""
-        return Random(self.seed)  # noqa: S311 - routing, not cryptography
+        return Random(self.seed)
 
     def worker(self, worker_id: str) -> Worker | None:
         """Return the worker called ``worker_id``, or None."""

@@ -38,7 +38,7 @@ _LF: Final = 10
 _RETRY_DIGITS: Final = 15
 
 
-class LineTooLong(ValueError):  # noqa: N818 - says what happened, like the rest of the tree
+class LineTooLong(ValueError):
     """A line, or the data of one event, is larger than the decoder's limit."""
 
 

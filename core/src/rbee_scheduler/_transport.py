@@ -200,5 +200,3 @@ def _library_of(client: Any) -> Any:
 def _failed(url: str, failure: Exception) -> WorkerCommunicationFailed:
     what = str(failure) or "no details"
     return WorkerCommunicationFailed(f"{url}: {type(failure).__name__}: {what}")
-
-

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rbee_scheduler._errors import UnprocessableRequest
 
 
-__all__ = ["non_empty", "number"]
+__all__ = ["as_tuple", "non_empty", "number"]
 
 _Validator = Callable[[Any, Any, Any], None]
 
@@ -58,6 +58,16 @@ def number(
             )
 
     return validate
+
+
+def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return ``values`` as a tuple; one string is refused, being many characters.
+
+    An attrs converter. Type checkers can't infer what `tuple` itself converts.
+    """
+    if isinstance(values, str):
+        raise UnprocessableRequest(f"{values!r} is one string", hint="give a list of strings")
+    return tuple(values)
 
 
 def non_empty(_: Any, attribute: Any, value: Any) -> None:

@@ -86,7 +86,11 @@ def structure(
 
 
 def loads(
-    text: str | bytes, model: type[T], *, source: str = "", error: type[SchedulerError] = InvalidRequest
+    text: str | bytes,
+    model: type[T],
+    *,
+    source: str = "",
+    error: type[SchedulerError] = InvalidRequest,
 ) -> T:
     """Return the JSON ``text`` as an instance of ``model``.
 
@@ -121,10 +125,19 @@ def _refuse_constant(name: str) -> Any:
 @cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    for kind, wanted in ((int, "an integer"), (float, "a number"), (str, "a string"), (bool, "true or false")):
+    for kind, wanted in (
+        (int, "an integer"),
+        (float, "a number"),
+        (str, "a string"),
+        (bool, "true or false"),
+    ):
         converter.register_structure_hook(kind, _strict(kind, wanted))
-    converter.register_structure_hook_factory(attrs.has, lambda model: _structure_fn(model, converter))
-    converter.register_structure_hook_factory(_is_mapping, lambda model: _mapping_fn(model, converter))
+    converter.register_structure_hook_factory(
+        attrs.has, lambda model: _structure_fn(model, converter)
+    )
+    converter.register_structure_hook_factory(
+        _is_mapping, lambda model: _mapping_fn(model, converter)
+    )
     converter.register_structure_hook_factory(_is_list, lambda model: _list_fn(model, converter))
     return converter
 
@@ -141,7 +154,9 @@ def _strict(kind: type, wanted: str) -> Callable[[Any, Any], Any]:
 
 
 def _structure_fn(model: type, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    structure_plain = make_dict_structure_fn(model, converter, _cattrs_forbid_extra_keys=True)
+    structure_plain: Callable[[Any, Any], Any] = make_dict_structure_fn(
+        model, converter, _cattrs_forbid_extra_keys=True
+    )
     aliases = _ALIASES.get(model, {})
     derived = _DERIVED.get(model, frozenset())
     timestamped = model in _TIMESTAMPED
@@ -171,7 +186,9 @@ def _mapping_fn(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], 
         if not isinstance(value, Mapping):
             raise TypeError(f"{_shown(value)} is not an object")
         return {
-            converter.structure(k, key_type): v if value_type is Any else converter.structure(v, value_type)
+            converter.structure(k, key_type): v
+            if value_type is Any
+            else converter.structure(v, value_type)
             for k, v in value.items()
         }
 
@@ -183,7 +200,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _list_fn(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    inner = converter.get_structure_hook(list[kind.__args__[0]])  # type: ignore[name-defined]
+    inner = converter.get_structure_hook(list[kind.__args__[0]])
 
     def check(value: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
@@ -221,7 +238,9 @@ def _problems(
         known += _ALIASES.get(failure.cl, {})
         for key in sorted(failure.extra_fields):
             near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+            )
             yield error("unknown key", place=f"{place}.{key}", hint=hint)
     elif isinstance(failure, SchedulerError):
         yield _moved(failure, place)
@@ -246,5 +265,3 @@ def _moved(failure: SchedulerError, place: str) -> SchedulerError:
     inner = failure.place.removeprefix("$")
     failure.place = place if place.endswith(inner) and inner else place + inner
     return failure
-
-

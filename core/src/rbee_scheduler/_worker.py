@@ -10,7 +10,7 @@ import attrs
 
 from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._request import Geo
-from rbee_scheduler._validate import non_empty, number
+from rbee_scheduler._validate import as_tuple, non_empty, number
 
 
 __all__ = ["PROTOCOLS", "STATUSES", "Worker"]
@@ -91,18 +91,18 @@ class Worker:
     id: str = attrs.field(validator=non_empty)
     url: str = attrs.field()
     model: str = ""
-    models: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    models: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     pool_id: str = ""
     device: str = "cpu"
     backend: str = "cpu"
     implementation: str = ""
     version: str = ""
-    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=tuple)
+    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=as_tuple)
     protocol: str = attrs.field(default="openai", validator=_one_of(PROTOCOLS))
     status: str = attrs.field(default="ready", validator=_one_of(STATUSES))
     online: bool = True
     gpus: int = attrs.field(default=0, validator=number(at_least=0))
-    gpu_ids: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    gpu_ids: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     cost_per_token: float = attrs.field(default=0.0, validator=number(at_least=0))
     geo: Geo | None = None
     estimated_time: float | None = None

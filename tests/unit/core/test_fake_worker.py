@@ -405,9 +405,9 @@ async def test_silence_until_the_client_leaves(fault, reset):
         assert client.data.endswith(HANGS[fault])
         assert (worker.running, worker.client_gone) == (1, 0)
         client.close(reset=reset)
-        await worker.connections[0].client_closed.wait()
+        seen = await worker.wait_for_close(0)
         await worker.wait_for_client_gone()
-        assert worker.connections[0].cancelled
+        assert seen.cancelled
         await worker.wait_until_idle()
         assert worker.running == 0
 
@@ -895,6 +895,18 @@ async def test_a_client_that_leaves_between_requests_cancels_nothing():
         await worker.connections[0].client_closed.wait()
         assert not worker.connections[0].cancelled
         assert worker.client_gone == 0
+
+
+async def test_a_client_that_leaves_at_once_after_its_request():
+    async with FakeWorker(Script(fault=Fault.SILENCE_BEFORE_HEADERS)) as worker:
+        for reset in (False, True):
+            async with connect(worker) as client:
+                await client.send("POST", "/v1/completions", STREAM)
+                client.close(reset=reset)
+        for number in (0, 1):
+            await worker.wait_for_close(number)
+        await worker.wait_for_client_gone(2)
+        assert [request.json for request in worker.requests] == [STREAM, STREAM]
 
 
 async def test_kill_resets_and_refuses():

@@ -1,55 +1,28 @@
 """`Plugins`: one deployment's set of plugins, as an object.
 
-Theory of operation. A deployment lists instances; each names an installed plugin (or is
-an object). Loading imports it, asks for its options class, configures the instance and
-registers a *holder* of its hooks with pluggy, which checks them against the
-specifications. `freeze` then compiles one `Chain` per strategy and ends registration.
-The holder stands in for the object because pluggy refuses objects that are equal to one
-another or can't be hashed, and frozen attrs instances with equal options are both.
+A deployment lists instances; `_load` makes them, and here each strategy's hooks are
+compiled into a `Chain`. From then on nothing can join: the set is frozen.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import pluggy
-
-from rbee_scheduler import _builtin, _hookspecs
-from rbee_scheduler._errors import ConfigError, PluginError, SchedulerError
+from rbee_scheduler import _builtin
+from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._plugins._chain import Call, Chain, compile_call
 from rbee_scheduler._plugins._discover import InstalledPlugin, installed_plugins
-from rbee_scheduler._plugins._inspect import HOOKS, hook_functions
+from rbee_scheduler._plugins._inspect import HOOKS
+from rbee_scheduler._plugins._load import Loader, PluginSource
 from rbee_scheduler._plugins._records import PluginConfig, PluginInfo
 
 
-__all__ = ["PluginSource", "Plugins"]
+__all__ = ["Plugins"]
 
 ONLY_VARIABLE = "RBEE_SCHEDULER_PLUGINS"
-
-PluginSource = Any  # str | PluginConfig | a plugin object
-
-
-class _Holder:
-    """What pluggy is given to check: an object's hooks, with an identity of its own."""
-
-    def __init__(self, hooks: Mapping[str, Callable[..., Any]]) -> None:
-        vars(self).update(hooks)
-
-
-class _Instance:
-    """A configured plugin: its hooks, and how the deployment wants it."""
-
-    __slots__ = ("config", "hooks", "source", "strategies")
-
-    def __init__(self, config: PluginConfig, source: str, hooks: dict[str, Callable[..., Any]]) -> None:
-        self.config = config
-        self.source = source
-        self.hooks = hooks
-        self.strategies: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
 class Plugins:
@@ -84,11 +57,6 @@ class Plugins:
         strict: bool = False,
         installed: Sequence[InstalledPlugin] | None = None,
     ) -> None:
-        self._strict = strict
-        self._manager = pluggy.PluginManager(_hookspecs.PROJECT_NAME)
-        self._manager.add_hookspecs(_hookspecs)
-        self._instances: list[_Instance] = []
-        self._rows: list[PluginInfo] = []
         self._chains: dict[str, Chain] = {}
         if only is None and (listed := os.environ.get(ONLY_VARIABLE)) is not None:
             only = [name.strip() for name in listed.split(",") if name.strip()]
@@ -99,7 +67,10 @@ class Plugins:
                 isinstance(source, (str, PluginConfig)) for source in sources
             )
             installed = [] if objects else installed_plugins()
-        self._load(sources, _by_name(installed), only, block)
+        loader = Loader(installed, strict=strict)
+        loader.load(sources, only, block)
+        self._instances = loader.instances
+        self._rows = loader.rows
         self._compile()
 
     # ---- what there is -----------------------------------------------------------------
@@ -181,149 +152,6 @@ class Plugins:
                     )
                 owners[name] = instance.source
 
-    # ---- loading -----------------------------------------------------------------------
-
-    def _load(
-        self,
-        sources: list[PluginSource] | None,
-        installed: dict[str, list[InstalledPlugin]],
-        only: Collection[str] | None,
-        block: Collection[str],
-    ) -> None:
-        wanted = list(installed) if sources is None else sources
-        names: set[str] = set()
-        used: set[str] = set()
-        for source in wanted:
-            config, target = _resolve(source)
-            if config.name in names:
-                raise ConfigError(
-                    f"the plugin instance {config.name!r} is listed twice",
-                    hint="give each [[plugins]] table a name of its own",
-                )
-            names.add(config.name)
-            entry = config.plugin or config.name
-            used.add(entry)
-            found = installed.get(entry, [])
-            if config.name in block or (only is not None and config.name not in only):
-                self._row(config, found, status="blocked")
-            elif target is not None:
-                self._try(config, "", lambda target=target: target)
-            elif not found:
-                raise ConfigError(
-                    f"the plugin {entry!r} is not installed",
-                    hint=f"pip install rbee-scheduler-{entry}, or take it out of the list; "
-                    f"installed: {', '.join(installed) or 'none'}",
-                )
-            elif len(found) > 1:
-                both = " and ".join(plugin.source for plugin in found)
-                self._fail(config, found[0], PluginError(
-                    f"the name {entry!r} is claimed by {both}", hint="uninstall one of them"
-                ))  # fmt: skip
-            else:
-                self._try(config, found[0].source, found[0].load, found[0])
-        for entry, found in installed.items():
-            if entry not in used:
-                self._row(PluginConfig(name=entry), found, status="unlisted")
-        for name in (*(only or ()), *block):
-            if name not in names and name not in installed:
-                raise ConfigError(
-                    f"there is no plugin {name!r}",
-                    hint=f"there are: {', '.join(sorted({*names, *installed})) or 'none'}",
-                )
-        builtin = PluginConfig(name="core", plugin="core")
-        self._register(builtin, "rbee-scheduler", _builtin)
-
-    def _try(
-        self,
-        config: PluginConfig,
-        source: str,
-        load: Callable[[], Any],
-        found: InstalledPlugin | None = None,
-    ) -> None:
-        try:
-            instance = self._register(config, source, load())
-        except Exception as error:  # noqa: BLE001 - whatever a plugin's import does is its row
-            self._fail(config, found, error)
-            return
-        self._row(
-            config,
-            [found] if found else [],
-            order=len(self._instances),
-            hooks=tuple(sorted(instance.hooks)),
-            strategies=tuple(instance.strategies),
-        )
-
-    def _register(self, config: PluginConfig, source: str, plugin: Any) -> _Instance:
-        hooks = hook_functions(plugin)
-        options = _options(config, hooks)
-        if "rbee_configure" in hooks:
-            configured = hooks["rbee_configure"](
-                **_pick(hooks["rbee_configure"], name=config.name, options=options)
-            )
-            if configured is not None and configured is not plugin:
-                kept = {"rbee_options", "rbee_configure", "rbee_register_commands"}
-                hooks = {name: hook for name, hook in hooks.items() if name in kept}
-                hooks |= hook_functions(configured)
-        instance = _Instance(config, source, hooks)
-        if "rbee_register_strategies" in hooks:
-            instance.strategies = self._strategies(hooks["rbee_register_strategies"](), source)
-        self._manager.register(_Holder(hooks), config.name)
-        self._instances.append(instance)
-        return instance
-
-    def _strategies(self, offered: Any, source: str) -> dict[str, dict[str, Callable[..., Any]]]:
-        if not isinstance(offered, Mapping):
-            raise PluginError(
-                f"answered {type(offered).__name__}",
-                hook="rbee_register_strategies",
-                hint="return a mapping: name -> object with decision hooks",
-            )
-        taken = {name: i.source for i in self._instances for name in i.strategies}
-        checked: dict[str, dict[str, Callable[..., Any]]] = {}
-        for name, strategy in offered.items():
-            if name in taken:
-                raise PluginError(
-                    f"the strategy {name!r} comes from both {taken[name]} and {source}",
-                    hook="rbee_register_strategies",
-                    hint="uninstall or block one of them",
-                )
-            # A manager of its own checks the strategy's hooks against the specifications.
-            manager = pluggy.PluginManager(_hookspecs.PROJECT_NAME)
-            manager.add_hookspecs(_hookspecs)
-            checked[name] = hook_functions(strategy)
-            manager.register(_Holder(checked[name]), name)
-        return checked
-
-    def _fail(self, config: PluginConfig, found: InstalledPlugin | None, error: Exception) -> None:
-        source = found.source if found else ""
-        if isinstance(error, PluginError):
-            error.plugin, error.distribution = config.name, source
-            failure: SchedulerError = error
-        elif isinstance(error, ConfigError):
-            failure = error
-        else:
-            failure = PluginError(
-                f"{type(error).__name__}: {error}",
-                plugin=config.name,
-                distribution=source,
-                hint="its import or its configuration failed",
-            )
-            failure.__cause__ = error
-        if self._strict:
-            raise failure
-        self._row(config, [found] if found else [], status="failed", error=str(failure))
-
-    def _row(self, config: PluginConfig, found: Sequence[InstalledPlugin], **fields: Any) -> None:
-        self._rows.append(
-            PluginInfo(
-                name=config.name,
-                plugin=config.plugin or config.name,
-                distribution=", ".join(p.distribution for p in found),
-                version=", ".join(p.version for p in found),
-                **fields,
-            )
-        )
-
     # ---- compiling ---------------------------------------------------------------------
 
     def _compile(self) -> None:
@@ -381,42 +209,3 @@ def _chain(strategy: str, own: dict[str, tuple[Call, ...]], of: dict[str, Call])
         pool_command=own["rbee_pool_command"],
         on_event=all_of("rbee_on_event"),
     )
-
-
-def _by_name(installed: Sequence[InstalledPlugin]) -> dict[str, list[InstalledPlugin]]:
-    by_name: dict[str, list[InstalledPlugin]] = {}
-    for plugin in installed:
-        by_name.setdefault(plugin.name, []).append(plugin)
-    return by_name
-
-
-def _resolve(source: PluginSource) -> tuple[PluginConfig, Any]:
-    """Return the configuration a source stands for, and its object when it is one."""
-    if isinstance(source, str):
-        return PluginConfig(name=source), None
-    if isinstance(source, PluginConfig):
-        return source, None
-    name = getattr(source, "__name__", None) or type(source).__name__
-    return PluginConfig(name=str(name).rpartition(".")[2]), source
-
-
-def _options(config: PluginConfig, hooks: dict[str, Callable[..., Any]]) -> Any:
-    options_class = hooks["rbee_options"]() if "rbee_options" in hooks else None
-    if options_class is None:
-        if config.options:
-            raise ConfigError(
-                f"the plugin takes no options, but got {', '.join(config.options)}",
-                place=f"$.plugins[{config.name!r}].options",
-            )
-        return None
-    # cattrs takes 30 ms to import; most deployments have no options to check.
-    from rbee_scheduler._wire import structure
-
-    return structure(
-        dict(config.options), options_class, place=f"$.plugins[{config.name!r}].options", error=ConfigError
-    )
-
-
-def _pick(function: Callable[..., Any], **offered: Any) -> dict[str, Any]:
-    wanted = inspect.signature(function).parameters
-    return {name: value for name, value in offered.items() if name in wanted}

@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from rbee_scheduler._errors import ParseError, WorkerError
 from rbee_scheduler._outcome import Usage
 from rbee_scheduler._request import InferenceRequest
@@ -80,7 +82,7 @@ class OpenAIProtocol:
         """Return what a whole ``application/json`` answer says."""
         text = body.decode("utf-8", "replace")
         piece = _piece(text, _object(text))
-        return Piece(text, piece.text, True, piece.finish_reason, piece.usage, piece.values)
+        return attrs.evolve(piece, done=True)
 
     def cancel(self, worker: Worker) -> HttpCall | None:  # noqa: ARG002 - the protocol's signature
         """Return None: closing the connection is the way to cancel."""

@@ -1,10 +1,10 @@
 """The simple strategy: the first available worker of the requested model.
 
-    >>> from rbee_scheduler import WorkerRegistry
-    >>> from rbee_scheduler_simple import SimpleScheduler
-    >>> scheduler = SimpleScheduler(WorkerRegistry())
-    >>> scheduler.strategy
-    'simple'
+>>> from rbee_scheduler import WorkerRegistry
+>>> from rbee_scheduler_simple import SimpleScheduler
+>>> scheduler = SimpleScheduler(WorkerRegistry())
+>>> scheduler.strategy
+'simple'
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Connection:
             await self._answer_one(request)
 
     async def _next_request(self) -> SeenRequest | None:
-        while not self._gone:
+        while True:
             try:
                 parsed = self._parser.next_request()
             except BadRequest as error:
@@ -121,8 +121,9 @@ class Connection:
                     headers=headers,
                     body=body,
                 )
+            if self._gone:
+                return None
             await self._board.next_change()
-        return None
 
     async def _answer_one(self, request: SeenRequest) -> None:
         self._ledger.arrived(request)
@@ -134,6 +135,8 @@ class Connection:
             self._jobs.running(answer.job_id, self.cancel),
             anyio.CancelScope() as self._reply,
         ):
+            if self._gone:  # at once after the request: it was seen, and nobody hears the answer
+                self._reply.cancel()
             for step in answer.steps:
                 await step.take(self)
             # No await since the last byte: a client that leaves now has had everything.

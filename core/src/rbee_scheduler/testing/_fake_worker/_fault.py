@@ -9,7 +9,7 @@ from enum import Enum, unique
 class Fault(Enum):
     """What goes wrong with a reply. "At the token" is number ``Script.fault_after``.
 
-    What each one does on the wire stands in the two tables of ``_payload_faults`` and
+    What each one does on the wire stands in the tables of ``_payload_faults`` and
     ``_wire_faults``; the tests assert it with a raw socket.
     """
 

@@ -22,6 +22,7 @@ class SeenConnection:
     Attributes:
         number: Counts the worker's connections from 0.
         client_closed: Set when the client closed it (FIN or RST), whether during a reply or not.
+            A half-closed connection counts as closed, as it does for llama.cpp.
             When the worker closes first, what the client does afterwards is not seen.
         cancelled: Whether the client closed it before its reply was written to the end.
     """

@@ -15,7 +15,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _MAX_HEAD: Final = 64 * 1024
 
 
-class BadRequest(ValueError):  # noqa: N818 - the name of the status
+class BadRequest(ValueError):
     """The client's bytes are no request that the fake worker reads."""
 
 

@@ -93,7 +93,7 @@ class FakeWorker:
 
     @property
     def connections(self) -> Sequence[SeenConnection]:
-        """All connections so far; ``await connections[n].client_closed.wait()`` waits for one."""
+        """All connections so far. One that a client has made may wait to be accepted still."""
         return self._ledger.connections
 
     @property
@@ -133,6 +133,12 @@ class FakeWorker:
     async def wait_for_client_gone(self, count: int = 1) -> None:
         """Return once ``count`` replies were cut by their clients."""
         await self._ledger.board.until(lambda: self.client_gone >= count)
+
+    async def wait_for_close(self, connection: int) -> SeenConnection:
+        """Return once the client closed its connection of that number, counted from 0."""
+        await self._ledger.board.until(lambda: len(self.connections) > connection)
+        await self.connections[connection].client_closed.wait()
+        return self.connections[connection]
 
     async def wait_for_cancels(self, count: int = 1) -> None:
         """Return once POST /v1/cancel was called ``count`` times."""

@@ -59,9 +59,7 @@ class Generator(StatementEmitter):
         if is_leaf:
             return start + inside
         start.append(self.do(self.method("enter", body), body))
-        depth = self.put(
-            ast.Attribute(self.name("M", body), "depth", ast.Store()), body
-        )
+        depth = self.put(ast.Attribute(self.name("M", body), "depth", ast.Store()), body)
         leave: Out = [self.put(ast.AugAssign(depth, ast.Sub(), self.value(1, body)), body)]
         return [*start, self.put(ast.Try(inside, [], [], leave), body)]
 

@@ -8,7 +8,7 @@ has two (`a[i]`: the bracket and the index), the end holds the second.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ._tokens import I64_MAX, I64_MIN
 from ._values import Char, FnPtr
@@ -22,7 +22,8 @@ LOAD: Final = ast.Load()
 STORE: Final = ast.Store()
 RUN: Final = "M"
 
-type Out = list[ast.stmt]
+Out: TypeAlias = list[ast.stmt]
+_T = TypeVar("_T", bound=ast.AST)
 
 
 class Frame:
@@ -80,7 +81,7 @@ class Emitter:
 
     # -- nodes
 
-    def put[T: ast.AST](self, node: T, place: Node) -> T:
+    def put(self, node: _T, place: Node) -> _T:
         """Give a new node its place."""
         line, column = place.line, place.column - 1
         node.lineno = node.end_lineno = line  # type: ignore[attr-defined]
@@ -151,6 +152,9 @@ class Emitter:
         )
 
     def is_none(self, value: ast.expr, place: Node, *, negate: bool = False) -> ast.expr:
+        if isinstance(value, ast.Constant):
+            # Python warns about `1 is None`.
+            return self.value((value.value is None) is not negate, place)
         operator = ast.IsNot() if negate else ast.Is()
         return self.compare(value, operator, self.value(None, place), place)
 
@@ -176,9 +180,7 @@ class Emitter:
         """Pay steps, and look at the clock now and then."""
         left = self.put(ast.Attribute(self.name(RUN, place), "left", STORE), place)
         pay = self.put(ast.AugAssign(left, ast.Sub(), self.value(cost, place)), place)
-        test = self.compare(
-            self.of_run("left", place), ast.Lt(), self.of_run("look", place), place
-        )
+        test = self.compare(self.of_run("left", place), ast.Lt(), self.of_run("look", place), place)
         return [pay, self.branch(test, [self.do(self.method("check", place), place)], [], place)]
 
     def define(self, name: str, arguments: ast.arguments, body: Out, place: Node) -> ast.stmt:

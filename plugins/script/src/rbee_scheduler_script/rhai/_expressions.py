@@ -50,6 +50,8 @@ _RANGE_ENDS: Final = frozenset(("]", ")", "}", ",", ";", "=>"))
 _JUMPS: Final = frozenset(("break", "continue", "return", "throw"))
 _BLOCKS: Final = frozenset(("if", "switch", "while", "loop", "do", "for"))
 _LITERALS: Final = frozenset(("int", "float", "string", "char"))
+# Standard functions that can put arrays into arrays.
+_NESTING: Final = frozenset(("map", "parse_json", "zip"))
 _NOT_BOOL: Final = {
     int: "a number", float: "a floating-point number", str: "a string", type(None): "()",
 }  # fmt: skip
@@ -188,7 +190,9 @@ class ExpressionParser:
         elif isinstance(expression, Interpolation):
             what = "a string"
         if what is not None:
-            raise parsing("MismatchedType", f"Expecting a boolean expression, not {what}", *at(place))
+            raise parsing(
+                "MismatchedType", f"Expecting a boolean expression, not {what}", *at(place)
+            )
 
     def expression(self, minimum: int = 1) -> Expression:
         """Anything with operators that bind at least as tightly as `minimum`."""
@@ -327,11 +331,15 @@ class ExpressionParser:
         name = str(token.value)
         self.scopes.current.calls = True
         visible = self.scopes.visible() if in_scope else None
+        if name == "is_def_var":
+            visible = self.scopes.names()
         if in_scope:
             self.changes = True
             self.scopes.current.uses_this = bool(self.scopes.current.number)
         if (name, len(arguments)) in CHANGING:
             self.changed(arguments[0])
+        if name in _NESTING:
+            self.builds = True
         return Call(token.line, token.column, name, arguments, None, in_scope, visible)
 
     def changed(self, target: Expression) -> None:
@@ -506,6 +514,8 @@ class ExpressionParser:
             self.changed(target)
         else:
             self._may_write_this(target)
+        if name in _NESTING:
+            self.builds = True
         return MethodCall(token.line, token.column, target, name, arguments, optional)
 
     def _may_write_this(self, target: Expression) -> None:
@@ -522,15 +532,18 @@ class ExpressionParser:
         self.expect("{", "to start this switch block")
         cases: list[Case] = []
         default: Statement | None = None
+        default_place: Token | None = None
         seen_range = False
         while not self.accept("}"):
             place = self.peek()
             if place.kind == "end":
                 self.fail("MissingToken", "Expecting '}' to end this switch block")
-            if default is not None:
-                self.fail("WrongSwitchDefaultCase", "Default switch case must be the last")
+            if default_place is not None:
+                message = "Default switch case must be the last"
+                self.fail_at(default_place, "WrongSwitchDefaultCase", message)
             is_default = place.kind == "underscore"
             if is_default:
+                default_place = place
                 self.position += 1
                 values: list[Expression] = []
                 if self.accept("if"):

@@ -58,9 +58,7 @@ class CallEmitter(ExpressionEmitter):
             self.arities.setdefault(key, set()).add(function.this_type)
         self.module: Out = []
         self.pointers: list[tuple[str, int, int, bool]] = []
-        self.uses_this = {
-            (f.name, len(f.parameters)) for f in script.functions if f.uses_this
-        }
+        self.uses_this = {(f.name, len(f.parameters)) for f in script.functions if f.uses_this}
         self._expansions = 0
         self._known: dict[tuple[str, int], str] = {}
 
@@ -328,8 +326,7 @@ class CallEmitter(ExpressionEmitter):
             return self.item(pair, self.value(0, node), node)
         keys = self.keys(target, out)
         arguments = [
-            self.save(argument, out, node)
-            for argument in self.sequence(rest, out, take=True)
+            self.save(argument, out, node) for argument in self.sequence(rest, out, take=True)
         ]
         value, store = self.fetch(target, keys, out)
         done = self.temporary("p")
@@ -341,8 +338,10 @@ class CallEmitter(ExpressionEmitter):
             if node.name == "set_tag" and binding is not None:
                 binding.tagged = True
                 out.append(
-                    self.do(self.call("set_tag", node, self.value(binding.python, node),
-                                      arguments[0]), node)  # fmt: skip
+                    self.do(
+                        self.call("set_tag", node, self.value(binding.python, node), arguments[0]),
+                        node,
+                    )  # fmt: skip
                 )
         return self.item(pair, self.value(0, node), node)
 

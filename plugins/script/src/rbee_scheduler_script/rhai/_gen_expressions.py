@@ -146,9 +146,7 @@ class ExpressionEmitter(PlaceEmitter):
         inner.append(self.assign(result, value, node))
         return self.name(result, node)
 
-    def _optional_link(
-        self, node: Property | Index | MethodCall, out: Out
-    ) -> tuple[ast.expr, Out]:
+    def _optional_link(self, node: Property | Index | MethodCall, out: Out) -> tuple[ast.expr, Out]:
         target = node.target
         inner = out
         if isinstance(target, Property | Index | MethodCall):
@@ -175,9 +173,7 @@ class ExpressionEmitter(PlaceEmitter):
             return self.two_places(self.call("index", node, target, key), node)
         return self.linked(node, self.expression(node.target, out), out)
 
-    def linked(
-        self, node: Property | Index | MethodCall, target: ast.expr, out: Out
-    ) -> ast.expr:
+    def linked(self, node: Property | Index | MethodCall, target: ast.expr, out: Out) -> ast.expr:
         """One link, on a target already evaluated."""
         if isinstance(node, MethodCall):
             return self.method_on(node, target, out)
@@ -234,7 +230,7 @@ class ExpressionEmitter(PlaceEmitter):
             if operator in ("==", "!="):
                 if kind is str or kind is Char:
                     return self.compare(left, compare(), right, node)
-                if kind is bool or value is None:
+                if (kind is bool or value is None) and not isinstance(left, ast.Constant):
                     same = ast.Is() if operator == "==" else ast.IsNot()
                     return self.compare(left, same, right, node)
             first, again = self.named(left, node)
@@ -244,7 +240,7 @@ class ExpressionEmitter(PlaceEmitter):
                 return self.choose(self.is_type(first, "int", node), quick, other, node)
             if kind is float and operator not in ("==", "!="):
                 return self._fuzzy(node, first, again, value, other)
-            return None if first is left else self.call(_HELPERS[operator], node, left, right)
+            return self.call(_HELPERS[operator], node, left, right)
         if operator in _ARITHMETIC and kind is float:
             first, again = self.named(left, node)
             quick = self.put(ast.BinOp(again, _ARITHMETIC[operator](), right), node)

@@ -74,9 +74,7 @@ class StatementEmitter(CallEmitter):
         if node.is_global and binding.constant:
             value = self.save(value, out, node)
             constants = self.of_run("constants", node)
-            target = self.put(
-                ast.Subscript(constants, self.value(binding.name, node), STORE), node
-            )
+            target = self.put(ast.Subscript(constants, self.value(binding.name, node), STORE), node)
             out.append(self.put(ast.Assign([target], value), node))
         out.append(self.declare(binding, value, node))
 
@@ -225,9 +223,7 @@ class StatementEmitter(CallEmitter):
         self.statement(node.handler, handler, want=False)
         if result is not None:
             self._set(result, None, handler, node)
-        clause = self.put(
-            ast.ExceptHandler(self.name("RhaiError", node), caught, handler), node
-        )
+        clause = self.put(ast.ExceptHandler(self.name("RhaiError", node), caught, handler), node)
         body = body or [self.put(ast.Pass(), node)]
         out.append(self.put(ast.Try(body, [clause], [], []), node))
         return None if result is None else self.name(result, node)
@@ -248,9 +244,7 @@ class StatementEmitter(CallEmitter):
         result = self.temporary("y") if want else None
         if result is not None:
             self._set(result, None, out, node)
-        exact = {
-            id(value) for case in node.cases for value in case.values if not _is_range(value)
-        }
+        exact = {id(value) for case in node.cases for value in case.values if not _is_range(value)}
         keyed = any(not isinstance(value, Literal) for case in node.cases for value in case.values
                     if id(value) in exact)  # fmt: skip
         key: ast.expr | None = None
@@ -306,7 +300,13 @@ class StatementEmitter(CallEmitter):
         out.append(self.branch(self.both(value, *tests), chosen, [], value))
 
     def _arm(
-        self, arm: str, number: int, body: Statement, result: str | None, out: Out, place: Case | Switch
+        self,
+        arm: str,
+        number: int,
+        body: Statement,
+        result: str | None,
+        out: Out,
+        place: Case | Switch,
     ) -> None:
         inside: Out = []
         value = self.statement(body, inside, want=result is not None)
@@ -351,9 +351,7 @@ class StatementEmitter(CallEmitter):
                 return quick
         return call
 
-    def _assign_variable(
-        self, node: Assign, target: Variable, value: ast.expr, out: Out
-    ) -> None:
+    def _assign_variable(self, node: Assign, target: Variable, value: ast.expr, out: Out) -> None:
         binding = self.resolve(target)
         if binding is None:
             if not self.frame.top:
@@ -373,8 +371,12 @@ class StatementEmitter(CallEmitter):
         out.append(self.write(binding, self._combined(node, now, value), node))
         if binding.tagged:
             out.append(
-                self.do(self.call("set_tag", node, self.value(binding.python, node),
-                                  self.value(0, node)), node)  # fmt: skip
+                self.do(
+                    self.call(
+                        "set_tag", node, self.value(binding.python, node), self.value(0, node)
+                    ),
+                    node,
+                )  # fmt: skip
             )
 
     def _assign_this(self, node: Assign, target: This, value: ast.expr, out: Out) -> None:
@@ -440,4 +442,3 @@ _EMIT: Final[dict[type, Callable[..., ast.expr | None]]] = {
     Try: StatementEmitter.try_,
     While: StatementEmitter.while_,
 }
-

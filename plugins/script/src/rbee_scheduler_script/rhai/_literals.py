@@ -71,7 +71,7 @@ def _quoted(lexer: Lexer, quote: str, line: int, column: int) -> str:
     while True:
         start = lexer.position
         at = start
-        while at < end and source[at] not in '"\'\\\n':
+        while at < end and source[at] not in "\"'\\\n":
             at += 1
         out.append(source[start:at])
         lexer.position = at

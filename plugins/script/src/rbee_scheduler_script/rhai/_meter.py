@@ -26,26 +26,28 @@ CHUNK: Final = 512
 class Meter:
     """The budget of one run.
 
+    What starts out the same in every run is a class attribute: a run is made for each call of a
+    policy, and making one is a good part of a small call.
+
     Attributes:
         left: Steps left.
         look: When `left` falls below this, `check` must be called.
-        memory: Bytes left to allocate.
+        allocated: Bytes allocated so far.
         depth: Nested calls right now.
         limits: What it started from.
         deadline: When the run must end, by its clock.
     """
 
-    __slots__ = ("_clock", "_over", "deadline", "depth", "left", "limits", "look", "memory")
+    allocated = 0
+    depth = 0
+    _over: str | None = None
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
-        self.left = limits.operations
-        self.look = limits.operations - STRIDE
-        self.memory = limits.memory
-        self.depth = 0
+        self.left = left = limits.operations
+        self.look = left - STRIDE
         self._clock = clock
-        self._over: str | None = None
-        self.deadline = clock() + limits.time_ms / 1e3
+        self.deadline = clock() + limits.time_ms * 1e-3
 
     def charge(self, steps: int) -> None:
         """Pay for work about to be done."""
@@ -84,8 +86,8 @@ class Meter:
 
     def allocate(self, size: int) -> None:
         """Pay for bytes about to be allocated."""
-        self.memory -= size
-        if self.memory < 0:
+        self.allocated += size
+        if self.allocated > self.limits.memory:
             raise too_large("Memory of this run")
 
     def text(self, size: int) -> None:

@@ -97,9 +97,7 @@ class Parser(ExpressionParser):
         this_type = None
         if self.at_symbol(".") and name.kind in ("name", "string"):
             if name.value not in _TYPES:
-                raise parsing(
-                    "FnMissingName", f"'{name.value}' is no type", name.line, name.column
-                )
+                raise parsing("FnMissingName", f"'{name.value}' is no type", name.line, name.column)
             this_type = _TYPES[name.value]
             self.next()
             name = self.next()
@@ -115,7 +113,9 @@ class Parser(ExpressionParser):
         self.expect("(", "to start the parameters")
         parameters = self.parameters(")", str(name.value))
         if not self.at_symbol("{"):
-            self.fail("FnMissingBody", f"Expecting body statement block for function '{name.value}'")
+            self.fail(
+                "FnMissingBody", f"Expecting body statement block for function '{name.value}'"
+            )
         body = self.block()
         self.depth, self.depth_limit = level, limit
         scope = self.scopes.leave(outer)
@@ -285,7 +285,9 @@ class Parser(ExpressionParser):
             place = self.peek()
             counter_name = self.variable_name()
             if counter_name == name:
-                raise parsing("DuplicatedVariable", f"Duplicated variable name '{name}'", *at(place))
+                raise parsing(
+                    "DuplicatedVariable", f"Duplicated variable name '{name}'", *at(place)
+                )
             self.expect(")", "to close the iteration variable")
         else:
             name = self.variable_name()
@@ -308,9 +310,7 @@ class Parser(ExpressionParser):
         elif type(iterable).__name__ == "MapLiteral":
             what = "an object map"
         if what is not None:
-            raise parsing(
-                "MismatchedType", f"Expecting an iterable value, not {what}", *at(place)
-            )
+            raise parsing("MismatchedType", f"Expecting an iterable value, not {what}", *at(place))
 
     def break_(self) -> Statement:
         """`break` or `continue`."""
@@ -409,7 +409,9 @@ def parse(source: str, limits: Limits | None = None, *, comments: bool = False) 
     try:
         script = parser.script()
     except RecursionError:
-        raise parsing("ExprTooDeep", "Expression exceeds maximum complexity", *at(parser.peek())) from None
+        raise parsing(
+            "ExprTooDeep", "Expression exceeds maximum complexity", *at(parser.peek())
+        ) from None
     except RhaiError as error:
         if error.where is None:
             token = parser.peek()

@@ -10,11 +10,12 @@ the place of the change, once, and never touches what the host passed in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from ._errors import RhaiError, arithmetic
 from ._failures import not_found
-from ._meter import CHUNK, Meter
+from ._meter import CHUNK, STRIDE, Meter
 from ._values import FnPtr, ScriptFunction
 
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ._limits import Limits
+
+
+# Shared by all runs and never written to: `own`, `write` and `set_tag` put a new one in place first.
+_NOTHING: Final[Any] = MappingProxyType({})
+_NO_LINES: Final[Any] = ()
 
 
 class Run(Meter):
@@ -34,11 +40,16 @@ class Run(Meter):
         functions: The script's functions by name and arity.
         natives: Host and standard functions by name and arity.
         output: Lines of `print` and `debug`.
+        tags: What scripts set with `x.tag = 1`, by variable.
     """
 
-    __slots__ = (
-        "_output_size", "constants", "functions", "natives", "output", "owned", "place", "scope",
-    )  # fmt: skip
+    # Until a run needs one of its own: most never do.
+    owned: dict[int, Any] = _NOTHING
+    scope: dict[str, Any] = _NOTHING
+    constants: dict[str, Any] = _NOTHING
+    tags: dict[str, int] = _NOTHING
+    output: list[str] = _NO_LINES
+    _output_size = 0
 
     def __init__(
         self,
@@ -48,15 +59,14 @@ class Run(Meter):
         natives: Callable[[str, int], Callable[..., Any] | None],
         place: Callable[[RhaiError], None],
     ) -> None:
-        Meter.__init__(self, limits, clock)
+        self.limits = limits
+        self.left = left = limits.operations
+        self.look = left - STRIDE
+        self._clock = clock
+        self.deadline = clock() + limits.time_ms * 1e-3
         self.functions = functions
         self.natives = natives
         self.place = place
-        self.owned: dict[int, Any] = {}
-        self.scope: dict[str, Any] = {}
-        self.constants: dict[str, Any] = {}
-        self.output: list[str] = []
-        self._output_size = 0
 
     # -- ownership
 
@@ -76,7 +86,9 @@ class Run(Meter):
             for child in copy if kind is list else copy.values():
                 if id(child) in self.owned:
                     self.disown(child)
-        self.owned[id(copy)] = copy
+            self.owned[id(copy)] = copy
+        else:
+            self.owned = {id(copy): copy}
         return copy
 
     def disown(self, value: Any) -> None:
@@ -220,6 +232,8 @@ class Run(Meter):
         self.charge(1 + (len(line) >> 6))
         room = self.limits.output_size - self._output_size
         if len(self.output) < self.limits.output_lines and room > 0:
+            if not self.output:
+                self.output = []
             self.output.append(line[:room])
             self._output_size += len(line)
 

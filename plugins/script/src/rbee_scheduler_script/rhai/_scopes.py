@@ -88,9 +88,7 @@ class Scopes:
             raise LimitError("ErrorTooManyVariables", "Too many variables defined")
         scope = self.current
         python = f"v_{name}_{self._variables}"
-        binding = Binding(
-            name, python, scope.number, constant=constant, in_loop=scope.loops > 0
-        )
+        binding = Binding(name, python, scope.number, constant=constant, in_loop=scope.loops > 0)
         scope.blocks[-1][name] = binding
         return binding
 
@@ -108,8 +106,8 @@ class Scopes:
             scope = scope.outer
         return None
 
-    def visible(self) -> dict[str, Binding]:
-        """Every variable in sight; all count as captured and assigned (for `f!()`)."""
+    def names(self) -> dict[str, Binding]:
+        """Every variable in sight, as it is (for `is_def_var`)."""
         out: dict[str, Binding] = {}
         scope: FunctionScope | None = self.current
         while scope is not None:
@@ -117,6 +115,11 @@ class Scopes:
                 for name in block:
                     out.setdefault(name, block[name])
             scope = scope.outer
+        return out
+
+    def visible(self) -> dict[str, Binding]:
+        """Every variable in sight; all count as captured and assigned (for `f!()`)."""
+        out = self.names()
         for binding in out.values():
             binding.captured = binding.assigned = True
             if binding.owner != self.current.number:

@@ -1,0 +1,253 @@
+"""Options that commands share, and the two objects that carry what was chosen.
+
+Each option may stand before the command's name or after it; what stands later wins, and
+``--block``, ``--set``, ``-q`` and ``-v`` add up. A command takes them by decorator::
+
+    @click.command()
+    @deployment_options     # --config --set --block --no-plugins --strict  -> source
+    @backend_option         # --backend                                     (source.run uses it)
+    @output_options         # --json --color -q -v                          -> output
+    def fleet(output: Output, source: DeploymentSource) -> None:
+        scheduler = source.scheduler()
+        output.emit(data, text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import click
+from click.core import ParameterSource
+
+from rbee_scheduler.cli._output import Output
+
+
+if TYPE_CHECKING:
+    from rbee_scheduler import Plugins, Scheduler
+    from rbee_scheduler._config import Configuration
+
+
+__all__ = [
+    "DeploymentSource",
+    "Settings",
+    "backend_option",
+    "deployment_options",
+    "output_options",
+    "settings_of",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_ADDING = frozenset({"block", "overrides", "quiet", "verbose"})
+
+
+@attrs.define(kw_only=True)
+class Settings:
+    """What the shared options say, collected from before and after the command's name.
+
+    Attributes:
+        as_json: ``--json``.
+        color: ``--color``.
+        verbose: How many ``-v``.
+        quiet: How many ``-q``.
+        config: ``--config``: path of the configuration file.
+        overrides: ``(key, value as text, origin)`` of ``--set`` and of options that stand
+            for a key, such as ``--backend``.
+        block: ``--block``: plugin instances to leave out.
+        no_plugins: ``--no-plugins``.
+        strict: ``--strict``.
+    """
+
+    as_json: bool = False
+    color: Any = "auto"
+    verbose: int = 0
+    quiet: int = 0
+    config: str | None = None
+    overrides: tuple[tuple[str, str, str], ...] = ()
+    block: tuple[str, ...] = ()
+    no_plugins: bool = False
+    strict: bool = False
+
+    def output(self) -> Output:
+        """Return the `Output` that these settings ask for."""
+        return Output(
+            as_json=self.as_json, verbosity=self.verbose - self.quiet, color=self.color
+        )
+
+
+def settings_of(context: click.Context) -> Settings:
+    """Return the settings that ``context`` shares with the contexts around it."""
+    return context.ensure_object(Settings)
+
+
+class DeploymentSource:
+    """The deployment that the options, the environment and the file describe; read when asked.
+
+    Nothing is imported or read before a method is called, so a command may take a source
+    and not use it.
+    """
+
+    __slots__ = ("_configuration", "_plugins", "_settings")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._configuration: Configuration | None = None
+        self._plugins: Plugins | None = None
+
+    def override(self, key: str, value: str, origin: str) -> None:
+        """Let ``value`` (as text) win over the environment and the file.
+
+        Args:
+            key: Dotted key, such as ``"queue.capacity"``.
+            value: As it would stand after ``--set key=``.
+            origin: The option it came from, for messages and ``config show --origin``.
+        """
+        self._settings.overrides += ((key, value, origin),)
+        self._configuration = self._plugins = None
+
+    def configuration(self) -> Configuration:
+        """Return the configuration with the origin of each value.
+
+        Raises:
+            ConfigError: The file, a variable or an option is wrong.
+        """
+        if self._configuration is None:
+            from rbee_scheduler._config import load_configuration
+
+            self._configuration = load_configuration(
+                self._settings.config, overrides=self._settings.overrides
+            )
+        return self._configuration
+
+    def plugins(self) -> Plugins:
+        """Return the deployment's plugins, as ``--block``, ``--no-plugins`` and ``--strict`` say."""
+        if self._plugins is None:
+            self._plugins = self.configuration().deployment.load_plugins(
+                block=self._settings.block,
+                no_plugins=self._settings.no_plugins,
+                strict=self._settings.strict,
+            )
+        return self._plugins
+
+    def scheduler(self, **options: Any) -> Scheduler:
+        """Return a scheduler over the deployment's workers; ``.registry`` takes more of them.
+
+        Args:
+            **options: As for `Deployment.make_scheduler`: ``registry``, ``clock``, ``client``...
+        """
+        deployment = self.configuration().deployment
+        return deployment.make_scheduler(plugins=self.plugins(), **options)
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run an async function to its end on the deployment's backend (``--backend`` wins).
+
+        Raises:
+            ConfigError: The backend is not installed.
+        """
+        import anyio
+
+        from rbee_scheduler.cli._backend import backend_options
+
+        backend = self.configuration().deployment.backend
+        return anyio.run(function, *args, backend=backend, backend_options=backend_options(backend))
+
+
+# ---- the options ---------------------------------------------------------------------------
+
+
+def output_options(function: F) -> F:
+    """Add ``--json --color -q -v`` to a command and pass it an ``output``."""
+
+    def with_output(*args: Any, **kwargs: Any) -> Any:
+        output = settings_of(click.get_current_context()).output()
+        return function(*args, output=output, **kwargs)
+
+    return _optioned(
+        update_wrapper(with_output, function),
+        _option("--json", "as_json", is_flag=True, help="Print data as JSON."),
+        _option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            help="Colour the output; by default on a terminal, as NO_COLOR, FORCE_COLOR and TERM say.",
+        ),
+        _option("-q", "--quiet", count=True, help="Say less."),
+        _option("-v", "--verbose", count=True, help="Say more."),
+    )
+
+
+def deployment_options(function: F) -> F:
+    """Add the options that choose the deployment to a command and pass it a ``source``."""
+
+    def with_source(*args: Any, **kwargs: Any) -> Any:
+        source = DeploymentSource(settings_of(click.get_current_context()))
+        return function(*args, source=source, **kwargs)
+
+    return _optioned(
+        update_wrapper(with_source, function),
+        _option("--config", metavar="FILE", help="Configuration file, instead of the one found."),
+        _option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set one configuration value, such as queue.capacity=10. May be repeated.",
+        ),
+        _option(
+            "--block",
+            multiple=True,
+            metavar="NAME",
+            help="Leave out a plugin. May be repeated.",
+        ),
+        _option("--no-plugins", is_flag=True, help="Use no plugins at all."),
+        _option("--strict", is_flag=True, help="Stop when a plugin can't be used."),
+    )
+
+
+def backend_option(function: F) -> F:
+    """Add ``--backend``; `DeploymentSource.run` goes by it."""
+    return _optioned(
+        function,
+        _option(
+            "--backend",
+            type=click.Choice(["asyncio", "trio"]),
+            help="Event loop to run on; by default the configuration's.",
+        ),
+    )
+
+
+def _option(*names: str, **options: Any) -> Callable[[F], F]:
+    return click.option(*names, expose_value=False, callback=_remember, **options)
+
+
+def _optioned(function: Any, *options: Callable[[Any], Any]) -> Any:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Keep what was said on the command line; a default says nothing."""
+    name = parameter.name or ""
+    if context.get_parameter_source(name) in {None, ParameterSource.DEFAULT}:
+        return value
+    settings = settings_of(context)
+    if name == "backend":
+        settings.overrides += (("backend", value, "--backend"),)
+    elif name == "overrides":
+        settings.overrides += tuple(_assignment(text) for text in value)
+    elif name in _ADDING:
+        setattr(settings, name, getattr(settings, name) + value)
+    else:
+        setattr(settings, name, value)
+    return value
+
+
+def _assignment(text: str) -> tuple[str, str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--set")
+    return key.strip(), value.strip(), f"--set {key.strip()}"
