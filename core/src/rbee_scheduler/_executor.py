@@ -139,7 +139,7 @@ class Executor:
         text = _Text(life.request)
         try:
             try:
-                life.admit(self._registry.snapshot())
+                life.admit(self._registry.snapshot)
                 failure: SchedulerError | None = None
                 while True:
                     placed = await self._place(life, prefer, failure)

@@ -91,9 +91,7 @@ def findings(worker: Worker, answers: Iterable[Answer]) -> Findings:
     found = attrs.evolve(worker, **changes)
     if not reason and not found.models:
         reason = "it names no model; give it one"
-    return Findings(
-        worker=found, changes=changes, answers=answers, reachable=True, reason=reason
-    )
+    return Findings(worker=found, changes=changes, answers=answers, reachable=True, reason=reason)
 
 
 def _facts(worker: Worker, by_path: Mapping[str, Answer]) -> dict[str, Any]:
@@ -137,16 +135,14 @@ def _configured(worker: Worker) -> set[str]:
     return given | {"model", "models"} if worker.models else given
 
 
-def _implementation(
-    by_path: Mapping[str, Answer], owner: str, load: Load, names: list[str]
-) -> str:
+def _implementation(by_path: Mapping[str, Answer], owner: str, load: Load, names: list[str]) -> str:
     if any(answer.server == "llama.cpp" for answer in by_path.values()):
         return "llama-cpp"
     if maker := load.implementation or _OWNERS.get(owner, ""):
         return maker
     if _named_version(by_path.get("/api/version")):
         return "ollama"  # whose models may be owned by anybody
-    anyway = any(answer.absent and answer.status < 300 for answer in by_path.values())  # noqa: PLR2004 - HTTP
+    anyway = any(answer.answers_anyway for answer in by_path.values())
     return "lm-studio" if anyway and names else ""
 
 
@@ -181,5 +177,7 @@ def _status(by_path: Mapping[str, Answer], told: Mapping[str, Any]) -> tuple[str
     models = by_path.get("/v1/models")
     if health.good or (models is not None and models.json() is not None):
         return "ready", ""
-    asked = "; ".join(f"{a.path} {said(a)}" for a in by_path.values() if a.path in {"/health", "/v1/models"})
+    asked = "; ".join(
+        f"{a.path} {said(a)}" for a in by_path.values() if a.path in {"/health", "/v1/models"}
+    )
     return "failed", f"nothing a worker would answer: {asked}"

@@ -89,7 +89,7 @@ class FleetIndex:
         self._workers.set(worker.id, worker)
         if old is None:
             self._order.set(slot, worker.id)
-        elif old.models is worker.models and old.capabilities is worker.capabilities:
+        elif old.models == worker.models and old.capabilities == worker.capabilities:
             self._move(slot, old, worker)
             return
         else:

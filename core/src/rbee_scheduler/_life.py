@@ -3,11 +3,14 @@
 Theory of operation. A `RequestLife` owns what a request holds: charges of quota checks,
 the reservation of a worker's slot, and the plugins whose `rbee_reserve` returned. `take`
 and `leave` bracket each try with a worker; `finish` ends it all, and only its first call
-counts. Both run shielded, so that no cancellation leaves anything held.
+counts. Both are shielded from cancellation. asyncio's own ``Task.cancel`` breaks through
+shields; then the hook that waits is left, and everything after it is still done.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -34,6 +37,7 @@ from rbee_scheduler._plugins import Call, Chain
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._reservation import Reservation
 from rbee_scheduler._snapshot import Snapshot
+from rbee_scheduler._worker import Worker
 
 
 __all__ = ["RequestLife", "outcome_kind"]
@@ -69,8 +73,8 @@ class RequestLife:
     """
 
     __slots__ = (
-        "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ready",
-        "_reservation", "attempts", "chain", "decision", "finish_reason", "first_token_at",
+        "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ran",
+        "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason", "first_token_at",
         "outcome", "patience", "queued_seconds", "request", "tried", "usage", "worker_id",
     )  # fmt: skip
 
@@ -104,19 +108,32 @@ class RequestLife:
         self._admitted_at = clock.monotonic()
         self._charges: list[tuple[Call, Charge]] = []
         self._reservation: Reservation | None = None
-        self._ready: list[str] = []  # plugins whose rbee_reserve returned
+        self._ready: set[str] = set()  # plugins whose rbee_reserve returned
+        self._ran = False  # a worker was about to get it
 
     # ---- admission ---------------------------------------------------------------------
 
-    def admit(self, snapshot: Snapshot) -> None:
+    def admit(self, snapshot: Callable[[], Snapshot]) -> None:
         """Ask the quota checks; book all charges, or none.
 
+        Args:
+            snapshot: Takes the snapshot they see; not called when there are none.
+
         Raises:
+            DeadlineExceeded: It is too late already.
             QuotaExceeded: One of them denied, or failed.
         """
-        for call in self.chain.check_quota:
+        late = self._admitted_at - self.patience.ends_at
+        if late >= 0:
+            raise DeadlineExceeded(
+                f"the deadline passed {late * 1000:.0f} ms ago",
+                place="$.deadline_ms" if self.request.deadline is None else "$.deadline",
+            )
+        checks = self.chain.check_quota
+        seen = snapshot() if checks else None
+        for call in checks:
             try:
-                answer = call.function(self.request, snapshot)
+                answer = call.function(self.request, seen)
                 if isinstance(answer, Allow):
                     if answer.charge is not None:
                         self._charges.append((call, answer.charge))
@@ -143,6 +160,8 @@ class RequestLife:
 
         Raises:
             PluginError: An `rbee_reserve` failed; what came before it is undone.
+            Cancelled: The request was cancelled meanwhile; `finish` undoes it all.
+            DeadlineExceeded: Its time ran out meanwhile; the same.
         """
         worker = reservation.worker
         self._reservation = reservation
@@ -151,17 +170,18 @@ class RequestLife:
         self.tell("scheduled", strategy=self.decision.strategy)
         for call in self.chain.reserve:
             try:
+                answer = call.function(self.request, worker)
                 if call.is_async:
-                    with anyio.fail_after(self._hook_timeout):
-                        await call.function(self.request, worker)
-                else:
-                    call.function(self.request, worker)
+                    await self.patience.wait(self._hook_timeout, self._too_slow, answer)
+            except (Cancelled, DeadlineExceeded):
+                raise
             except Exception as problem:
                 error = call.failure(problem)
                 self._observer.plugin_failed(error)
                 await self.leave(error)
                 raise error from problem
-            self._ready.append(call.plugin)
+            self._ready.add(call.plugin)
+        self._ran = True
 
     async def leave(self, error: SchedulerError | None) -> None:
         """Give the worker's slot back, and let plugins clean up, in reverse order."""
@@ -170,40 +190,52 @@ class RequestLife:
             return
         # The slot first: what a plugin does may take time, and must not hold it.
         reservation.release()
-        if self.chain.release:
-            kind = "success" if error is None else outcome_kind(error)
-            outcome = self._outcome(kind, error)
-            with_reserve = {call.plugin for call in self.chain.reserve}
-            with anyio.CancelScope(shield=True):
-                for call in self.chain.release:
-                    if call.plugin in self._ready or call.plugin not in with_reserve:
-                        await self._call(call, self.request, reservation.worker, outcome)
-        self._ready.clear()
+        ready, self._ready = self._ready, set()
+        if not self.chain.release:
+            return
+        outcome = self._outcome(error)
+        ready.update({c.plugin for c in self.chain.release} - {c.plugin for c in self.chain.reserve})
+        async with AsyncExitStack() as stack:  # makes all calls, whatever becomes of one
+            stack.enter_context(anyio.CancelScope(shield=True))
+            for call in reversed(self.chain.release):
+                if call.plugin in ready:
+                    stack.push_async_callback(self._release, call, reservation.worker, outcome)
 
-    async def _call(self, call: Call, *arguments: Any) -> None:
+    async def _release(self, call: Call, worker: Worker, outcome: Outcome) -> None:
         try:
+            answer = call.function(self.request, worker, outcome)
             if call.is_async:
-                with anyio.fail_after(self._hook_timeout):
-                    await call.function(*arguments)
-            else:
-                call.function(*arguments)
+                with self._clock.move_on_after(self._hook_timeout) as scope:
+                    await answer
+                if scope.cancelled_caught:
+                    raise self._too_slow()  # noqa: TRY301 - told like any other failure
         except Exception as problem:  # noqa: BLE001 - the other plugins are still called
             self._observer.plugin_failed(call.failure(problem))
 
+    def _too_slow(self) -> PluginError:
+        return PluginError(
+            f"took longer than {self._hook_timeout:g} s", hint="see limits.hook_timeout"
+        )
+
     # ---- the end -----------------------------------------------------------------------
 
-    async def finish(self, kind: OutcomeKind, error: SchedulerError | None = None) -> Outcome:
-        """End the request: release, settle or refund, tell. Later calls change nothing."""
+    async def finish(self, error: SchedulerError | None = None) -> Outcome:
+        """End the request: release, settle or refund, tell. Later calls change nothing.
+
+        Args:
+            error: How it failed; None: it succeeded.
+        """
         if self.outcome is not None:
             return self.outcome
-        outcome = self.outcome = self._outcome(kind, error)
-        if self._reservation is not None:
-            await self.leave(error if kind != "success" else None)
-        if self.attempts:
-            self._settle(outcome)
-        else:
-            self._refund()
-        self.tell("outcome", error=error, outcome=outcome)
+        outcome = self.outcome = self._outcome(error)
+        try:
+            await self.leave(error)
+        finally:
+            if self._ran:
+                self._settle(outcome)
+            else:
+                self._refund()
+            self.tell("outcome", error=error, outcome=outcome)
         return outcome
 
     def tell(self, kind: Any, **details: Any) -> None:
@@ -228,11 +260,11 @@ class RequestLife:
             self.first_token_at = self._clock.monotonic()
             self.tell("first_token")
 
-    def _outcome(self, kind: OutcomeKind, error: SchedulerError | None) -> Outcome:
+    def _outcome(self, error: SchedulerError | None) -> Outcome:
         first = self.first_token_at
         return Outcome(
             job_id=self.request.job_id,
-            kind=kind,
+            kind="success" if error is None else outcome_kind(error),
             worker_id=self.worker_id,
             error=error,
             usage=self.usage,

@@ -30,21 +30,29 @@ def normalise(raw: Sequence[float | None], scores: Scores, weight: float) -> lis
     Raises:
         TypeError: A value is no number.
     """
-    known = [v for v in raw if v is not None and math.isfinite(v)]
-    if not known:
-        return [0.0] * len(raw)
-    low = min(known) if scores.lowest is None else scores.lowest
-    high = max(known) if scores.highest is None else scores.highest
+    try:
+        # The common case, twice as fast: a sum is finite when all of its terms are.
+        known = list(raw) if math.isfinite(sum(raw)) else None  # type: ignore[arg-type]
+    except TypeError:  # there is a None among them
+        known = None
+    if known is None:
+        known = [v for v in raw if v is not None and math.isfinite(v)]
+        if not known:
+            return [0.0] * len(raw)
+    least, most = min(known), max(known)
+    low = least if scores.lowest is None else scores.lowest
+    high = most if scores.highest is None else scores.highest
     span = high - low
     if span <= 0:
-        return [0.0 if v is None or not math.isfinite(v) else weight for v in raw]
-    if scores.better == "higher":
-        origin, factor = low, weight / span
+        scaled = [weight] * len(known)
     else:
-        origin, factor = high, -weight / span
-    scaled = [(v - origin) * factor for v in known]
-    if scores.lowest is not None or scores.highest is not None:
-        scaled = [0.0 if s < 0.0 else min(s, weight) for s in scaled]
+        if scores.better == "higher":
+            origin, factor = low, weight / span
+        else:
+            origin, factor = high, -weight / span
+        scaled = [(v - origin) * factor for v in known]
+        if least < low or most > high:
+            scaled = [0.0 if s < 0.0 else weight if s > weight else s for s in scaled]
     if len(known) == len(raw):
         return scaled
     rest = iter(scaled)

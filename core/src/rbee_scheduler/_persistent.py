@@ -59,12 +59,12 @@ class BucketMap(Generic[K, V]):
         (1, 2)
     """
 
-    __slots__ = ("_buckets", "_owned", "_shared", "_size")
+    __slots__ = ("_buckets", "_frozen", "_owned", "_size")
 
     def __init__(self) -> None:
         self._buckets: list[dict[K, V]] = [{}]
         self._owned = bytearray(b"\x01")  # 1: the bucket is in no frozen map
-        self._shared = False  # whether the list itself is in a frozen map
+        self._frozen: FrozenMap[K, V] | None = None  # shares the list of buckets
         self._size = 0
 
     def __len__(self) -> int:
@@ -93,14 +93,15 @@ class BucketMap(Generic[K, V]):
 
     def freeze(self) -> FrozenMap[K, V]:
         """Return the present content, which later changes don't touch."""
-        self._shared = True
-        return FrozenMap(self._buckets, self._size)
+        if self._frozen is None:
+            self._frozen = FrozenMap(self._buckets, self._size)
+        return self._frozen
 
     def _editable(self, index: int) -> dict[K, V]:
-        if self._shared:
+        if self._frozen is not None:
             self._buckets = self._buckets.copy()
             self._owned = bytearray(len(self._buckets))
-            self._shared = False
+            self._frozen = None
         if not self._owned[index]:
             self._buckets[index] = self._buckets[index].copy()
             self._owned[index] = 1
@@ -114,7 +115,7 @@ class BucketMap(Generic[K, V]):
                 buckets[hash(key) & (count - 1)][key] = value
         self._buckets = buckets
         self._owned = bytearray(b"\x01") * count
-        self._shared = False
+        self._frozen = None
 
 
 class ChunkedSequence(Sequence[V]):

@@ -26,8 +26,8 @@ from rbee_scheduler._worker import Worker
 
 __all__ = ["decide"]
 
-# Candidates named in a decision; more fall-backs than tries would never be used.
-ORDER_LENGTH = 8
+# Candidates named in a decision: as many as a request makes attempts by default.
+ORDER_LENGTH = 5
 
 # A pause after which a client may ask again when workers exist but none is up, seconds.
 RETRY_AFTER = 1.0
@@ -88,7 +88,7 @@ class _Refuse(Exception):
 class _Deciding:
     """One decision on its way: who is kept, and who is gone."""
 
-    __slots__ = ("gone", "kept", "on_failure", "request", "snapshot", "trace")
+    __slots__ = ("gone", "ids", "kept", "on_failure", "request", "snapshot", "trace")
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class _Deciding:
         self.snapshot = snapshot
         self.gone: Collection[str] = exclude
         self.kept: Sequence[Worker] = ()
+        self.ids: Sequence[str] = ()  # of those kept, once somebody scores
         self.on_failure = on_failure
         self.trace = trace
 
@@ -203,7 +204,7 @@ class _Deciding:
     def score(self, calls: Sequence[Call]) -> list[float] | None:
         """Return each kept candidate's weighted sum; None when nobody scored."""
         totals: list[float] | None = None
-        ids = [w.id for w in self.kept]
+        ids = self.ids = [w.id for w in self.kept]
         for call in calls:
             try:
                 answer = call.function(self.request, self.kept, self.snapshot)
@@ -225,7 +226,7 @@ class _Deciding:
         """Ask the selectors; without an answer take the best scored."""
         kept = self.kept
         if chain.select_worker:
-            scores = {} if totals is None else dict(zip((w.id for w in kept), totals, strict=True))
+            scores = {} if totals is None else dict(zip(self.ids, totals, strict=True))
             for call in chain.select_worker:
                 try:
                     answer = call.function(self.request, kept, scores, self.snapshot)

@@ -68,10 +68,15 @@ class Placement:
         self.queue = JobQueue(config.queue.capacity)
         self.turns = 0
 
-    def snapshot(self) -> Snapshot:
-        """Return the snapshot of the next decision, with its turn and its seed."""
+    def snapshot(self, *, peek: bool = False) -> Snapshot:
+        """Return the snapshot of the next decision, with its turn and its seed.
+
+        Args:
+            peek: Whether the turn is left for the decision that follows.
+        """
         turn = self.turns
-        self.turns = turn + 1
+        if not peek:
+            self.turns = turn + 1
         seed = (self._config.seed + turn) * SEED_MIX & 0xFFFF_FFFF_FFFF_FFFF
         return self._registry.snapshot(turn=turn, seed=seed)
 

@@ -42,7 +42,7 @@ async def probe(
     transport: Transport,
     *,
     clock: Clock | None = None,
-    timeout: float = 2.0,
+    limit: float = 2.0,
     paths: Sequence[str] = PATHS,
 ) -> Findings:
     """Ask a worker what it is and how it is.
@@ -51,7 +51,7 @@ async def probe(
         worker: The worker as it was configured; an URL is enough.
         transport: HTTP.
         clock: Source of time.
-        timeout: Seconds for each answer.
+        limit: Seconds for each answer.
         paths: What to ask, all at once.
 
     Returns:
@@ -67,7 +67,7 @@ async def probe(
     answers: dict[str, Answer] = {}
 
     async def ask(path: str) -> None:
-        answers[path] = await _ask(worker, path, transport, clock, timeout)
+        answers[path] = await _ask(worker, path, transport, clock, limit)
 
     async with anyio.create_task_group() as tasks:
         for path in paths:
@@ -76,7 +76,7 @@ async def probe(
 
 
 async def _ask(
-    worker: Worker, path: str, transport: Transport, clock: Clock, timeout: float
+    worker: Worker, path: str, transport: Transport, clock: Clock, limit: float
 ) -> Answer:
     headers = {
         "accept": "application/json, text/plain, */*",
@@ -86,11 +86,9 @@ async def _ask(
     }
     if key := worker.labels.get("api_key"):
         headers["authorization"] = f"Bearer {key}"
-    call = HttpCall(
-        method="GET", url=worker.url + path, headers=headers, connect_timeout=timeout
-    )
-    answer = Answer(path=path, error=f"no answer within {timeout:g} s", timed_out=True)
-    with clock.move_on_after(timeout):
+    call = HttpCall(method="GET", url=worker.url + path, headers=headers, connect_timeout=limit)
+    answer = Answer(path=path, error=f"no answer within {limit:g} s", timed_out=True)
+    with clock.move_on_after(limit):
         try:
             answer = await _fetch(transport, call, path)
         except WorkerTimeout as failure:

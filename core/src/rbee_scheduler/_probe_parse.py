@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -28,8 +29,9 @@ HTTP_ERROR = 400
 MODELS = 1000
 LONGEST_NAME = 500
 
-# LM Studio answers 200 to any path and says so in the body.
-_ANYWAY = b'{"error":"Unexpected endpoint'
+# LM Studio answers 200 to any path, and says so in the body.
+_ANYWAY = b"Unexpected endpoint or method"
+_ANYWAY_WITHIN = 100
 
 # What a queen worker may say of itself. Its address is known better here, and where it
 # stands, what it costs and what it is labelled are the deployment's to say.
@@ -47,6 +49,8 @@ _GAUGES: Mapping[str, tuple[str, str]] = {
     "sglang": ("sglang:num_running_reqs", "sglang:num_queue_reqs"),
     "vllm": ("vllm:num_requests_running", "vllm:num_requests_waiting"),
 }
+
+_ENGINE = re.compile(r'\b(?:engine|dp_rank)="([^"]*)"')
 
 
 @attrs.frozen(kw_only=True)
@@ -72,13 +76,18 @@ class Answer:
     @property
     def good(self) -> bool:
         """Whether the worker has the path and answered it."""
-        return self.status == HTTP_OK and not self.body.startswith(_ANYWAY)
+        return self.status == HTTP_OK and not self.answers_anyway
+
+    @property
+    def answers_anyway(self) -> bool:
+        """Whether the status is 200 although the path is not there: LM Studio's way."""
+        return self.status == HTTP_OK and _ANYWAY in self.body[:_ANYWAY_WITHIN]
 
     @property
     def absent(self) -> bool:
         """Whether the worker does not have the path: nothing to hold against it."""
         return (
-            self.body.startswith(_ANYWAY)
+            self.answers_anyway
             or 300 <= self.status < HTTP_ERROR  # noqa: PLR2004 - HTTP: redirected elsewhere
             or self.status in {404, 405, 501}  # 501: llama.cpp, for what was not switched on
         )
@@ -184,21 +193,30 @@ def load_of(metrics: Answer, slots: Answer) -> Load:
 
 
 def _gauge(text: str, name: str) -> int | None:
-    """Return the sum of a gauge over its label sets (vLLM has one per engine)."""
-    values = list(_samples(text, name))
-    return round(sum(values)) if values else None
+    """Return a gauge, summed over the engines of one server.
+
+    vLLM labels each series with its engine, SGLang with its data-parallel rank. Within
+    one of those, series say the same in parts (SGLang: by tensor rank; by priority, next
+    to their total), so the greatest counts.
+    """
+    engines: dict[tuple[str, ...], float] = {}
+    for labels, value in _samples(text, name):
+        engine = tuple(_ENGINE.findall(labels))
+        engines[engine] = max(value, engines.get(engine, 0.0))
+    return round(sum(engines.values())) if engines else None
 
 
-def _samples(text: str, name: str) -> Iterator[float]:
+def _samples(text: str, name: str) -> Iterator[tuple[str, float]]:
+    """Yield labels and value of each sample of a metric, in Prometheus' text format."""
     for line in text.splitlines():
         if not line.startswith(name):
             continue
-        rest = line[len(name) :]
+        rest, labels = line[len(name) :], ""
         if rest.startswith("{"):
-            rest = rest.rpartition("}")[2]  # a label's value may hold braces, a number can't
+            labels, _, rest = rest.rpartition("}")  # a label may hold braces, a number can't
         elif not rest.startswith((" ", "\t")):
             continue  # a longer name
         with suppress(ValueError, IndexError):
             value = float(rest.split()[0])
             if math.isfinite(value) and value >= 0:
-                yield value
+                yield labels, value

@@ -21,7 +21,7 @@ class Job:
 
     Attributes:
         life: The request's life; its `queued_at` is set.
-        event: Set when `reservation` or `error` is.
+        event: Set when there is news: `reservation`, `error`, or a reason to look again.
         reservation: The worker it got.
         error: Why it will get none.
         retry_at: Monotonic second at which to ask again, when a selector said so.
@@ -35,6 +35,11 @@ class Job:
         self.reservation: Reservation | None = None
         self.error: SchedulerError | None = None
         self.retry_at: float | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it got a worker or an error."""
+        return self.reservation is not None or self.error is not None
 
     @property
     def lane(self) -> Lane:
@@ -53,7 +58,8 @@ class JobQueue:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._lanes: dict[Lane, dict[str, Job]] = {}
+        # By identity, not by id: a request may be asked about while it runs.
+        self._lanes: dict[Lane, dict[Job, None]] = {}
         self._size = 0
 
     def __len__(self) -> int:
@@ -61,7 +67,7 @@ class JobQueue:
 
     def __iter__(self) -> Iterator[Job]:
         for lane in self._lanes.values():
-            yield from lane.values()
+            yield from lane
 
     def add(self, job: Job) -> int:
         """Let ``job`` wait.
@@ -80,28 +86,23 @@ class JobQueue:
                 retry_after=1.0,
             )
         lane = self._lanes.setdefault(job.lane, {})
-        lane[job.life.request.job_id] = job
+        lane[job] = None
         self._size += 1
         return len(lane)
 
     def remove(self, job: Job) -> None:
         """Let ``job`` wait no longer; a job that does not wait is fine."""
         lane = self._lanes.get(job.lane)
-        if lane is not None and lane.get(job.life.request.job_id) is job:
-            del lane[job.life.request.job_id]
+        if lane is not None and job in lane:
+            del lane[job]
             self._size -= 1
             if not lane:
                 del self._lanes[job.lane]
 
     def waiting(self, lane: Lane) -> Iterable[Job]:
         """Return the jobs of a lane, in the order in which they came."""
-        return self._lanes.get(lane, {}).values()
+        return self._lanes.get(lane, ())
 
     def has(self, lane: Lane) -> bool:
         """Return whether a job of the lane waits."""
         return lane in self._lanes
-
-    def position(self, job: Job) -> int:
-        """Return the job's place in its lane; 0 when it does not wait."""
-        lane = self._lanes.get(job.lane, {})
-        return next((n for n, other in enumerate(lane.values(), 1) if other is job), 0)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
 from rbee_scheduler._errors import UnprocessableRequest
-from rbee_scheduler._validate import as_tuple, non_empty, number
+from rbee_scheduler._validate import Checks, as_tuple
 
 
 __all__ = ["Geo", "InferenceRequest", "User"]
 
 PRIORITIES = ("interactive", "batch")
 
+check = Checks(UnprocessableRequest)
 
-def _known_priority(_: Any, attribute: Any, value: Any) -> None:
-    if value not in PRIORITIES:
+
+def _prompt_is_text(_: Any, __: Any, value: Any) -> None:
+    # Without the value, unlike all other checks: a prompt must not get into a log.
+    if not isinstance(value, str):
         raise UnprocessableRequest(
-            f"priority is {value!r}",
-            place=f"$.{attribute.name}",
-            hint=f"it must be one of {', '.join(PRIORITIES)}",
+            "prompt is no text", place="$.prompt", hint="it must be a string"
         )
 
 
@@ -36,8 +38,8 @@ class Geo:
         region: A label such as ``"eu-west"``; compared as text.
     """
 
-    latitude: float = attrs.field(default=0.0, validator=number(at_least=-90, at_most=90))
-    longitude: float = attrs.field(default=0.0, validator=number(at_least=-180, at_most=180))
+    latitude: float = attrs.field(default=0.0, validator=check.number(at_least=-90, at_most=90))
+    longitude: float = attrs.field(default=0.0, validator=check.number(at_least=-180, at_most=180))
     region: str = ""
 
 
@@ -88,41 +90,45 @@ class InferenceRequest:
         ('job-1', 'llama-3-8b', 'text-gen')
     """
 
-    job_id: str = attrs.field(validator=non_empty)
-    model: str = attrs.field(validator=non_empty)
-    prompt: str = attrs.field(default="", repr=False)
+    job_id: str = attrs.field(validator=check.non_empty)
+    model: str = attrs.field(validator=check.non_empty)
+    prompt: str = attrs.field(default="", repr=False, validator=_prompt_is_text)
     messages: tuple[Mapping[str, Any], ...] = attrs.field(
-        default=(), converter=as_tuple, repr=False
+        default=(), converter=as_tuple, repr=False, validator=check.listed(Mapping, "messages")
     )
-    max_tokens: int = attrs.field(default=256, validator=number(at_least=1))
-    temperature: float = attrs.field(default=0.7, validator=number(at_least=0))
+    max_tokens: int = attrs.field(default=256, validator=check.integer(at_least=1))
+    temperature: float = attrs.field(default=0.7, validator=check.number(at_least=0))
     top_p: float | None = attrs.field(
-        default=None, validator=number(at_least=0, at_most=1, optional=True)
+        default=None, validator=check.number(at_least=0, at_most=1, optional=True)
     )
-    top_k: int | None = attrs.field(default=None, validator=number(at_least=1, optional=True))
-    seed: int | None = None
-    stop: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    top_k: int | None = attrs.field(
+        default=None, validator=check.integer(at_least=1, optional=True)
+    )
+    seed: int | None = attrs.field(default=None, validator=check.integer(optional=True))
+    stop: tuple[str, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=check.listed(str, "strings")
+    )
     repetition_penalty: float | None = attrs.field(
-        default=None, validator=number(above=0, optional=True)
+        default=None, validator=check.number(above=0, optional=True)
     )
-    task_type: str = attrs.field(default="text-gen", validator=non_empty)
-    priority: str = attrs.field(default="interactive", validator=_known_priority)
-    tenant_id: str | None = None
-    session_id: str | None = None
+    task_type: str = attrs.field(default="text-gen", validator=check.non_empty)
+    priority: str = attrs.field(default="interactive", validator=check.one_of(PRIORITIES))
+    tenant_id: str | None = attrs.field(default=None, validator=check.text(optional=True))
+    session_id: str | None = attrs.field(default=None, validator=check.text(optional=True))
     user: User | None = None
-    deadline: float | None = attrs.field(default=None, validator=number(optional=True))
-    deadline_ms: float | None = attrs.field(default=None, validator=number(optional=True))
-    created_at: float = attrs.field(default=0.0, validator=number(at_least=0))
-    queued_at: float = attrs.field(default=0.0, validator=number(at_least=0))
-    retry_count: int = attrs.field(default=0, validator=number(at_least=0))
+    deadline: float | None = attrs.field(default=None, validator=check.number(optional=True))
+    deadline_ms: float | None = attrs.field(default=None, validator=check.number(optional=True))
+    created_at: float = attrs.field(default=0.0, validator=check.number(at_least=0))
+    queued_at: float = attrs.field(default=0.0, validator=check.number(at_least=0))
+    retry_count: int = attrs.field(default=0, validator=check.integer(at_least=0))
     estimated_vram_bytes: int | None = attrs.field(
-        default=None, validator=number(at_least=0, optional=True)
+        default=None, validator=check.integer(at_least=0, optional=True)
     )
     estimated_duration_ms: float | None = attrs.field(
-        default=None, validator=number(at_least=0, optional=True)
+        default=None, validator=check.number(at_least=0, optional=True)
     )
     resume: bool = False
-    strategy: str | None = None
+    strategy: str | None = attrs.field(default=None, validator=check.text(optional=True))
 
     def __attrs_post_init__(self) -> None:
         if not self.prompt and not self.messages:
@@ -147,8 +153,8 @@ class InferenceRequest:
 
     @property
     def prompt_hash(self) -> str:
-        """sha256 of the prompt (or of the messages), hex: what logs and stores may hold."""
-        text = self.prompt or repr([dict(message) for message in self.messages])
+        """sha256 of what is sent (messages, or the prompt), hex: what logs and stores may hold."""
+        text = repr([dict(message) for message in self.messages]) if self.messages else self.prompt
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def deadline_at(self, created_at: float) -> float | None:
@@ -157,11 +163,23 @@ class InferenceRequest:
         Args:
             created_at: Wall-clock ms from which `deadline_ms` counts.
         """
-        limits = [limit for limit in (self.deadline,) if limit is not None]
-        if self.deadline_ms is not None:
-            limits.append(created_at + self.deadline_ms)
-        return min(limits, default=None)
+        if self.deadline_ms is None:
+            return self.deadline
+        budget = created_at + self.deadline_ms
+        return budget if self.deadline is None else min(budget, self.deadline)
 
     def wait_time_ms(self, now: float) -> float:
         """Return for how many ms the request has waited in the queue at ``now``."""
         return max(0.0, now - self.queued_at) if self.queued_at else 0.0
+
+    def changed(self, **changes: Any) -> InferenceRequest:
+        """Return a copy with ``changes``, unchecked: for values that are known to be sound."""
+        copy = object.__new__(InferenceRequest)
+        for name, value in zip(_FIELDS, _values(self), strict=True):
+            _set(copy, name, changes.get(name, value))
+        return copy
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(InferenceRequest))
+_values = attrgetter(*_FIELDS)
+_set = object.__setattr__

@@ -13,7 +13,7 @@ from typing import Any, Self
 import attrs
 
 from rbee_scheduler._clock import Clock
-from rbee_scheduler._decision import Decision, ScheduleResult
+from rbee_scheduler._decision import ScheduleResult
 from rbee_scheduler._errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -140,16 +140,19 @@ class Scheduler:
         """
         life = self._begin(request, quiet=True)
         try:
-            life.admit(self.registry.snapshot())
-            placed = self._placement.place(life)
-            if isinstance(placed, Decision):
-                job, _ = self._placement.enqueue(life, placed)
+            life.admit(self.registry.snapshot)
+            decision = self._placement.decide(life)
+            if decision.error is not None:
+                raise decision.error
+            worker = decision.worker
+            if worker is None:
+                job, _ = self._placement.enqueue(life, decision)
                 try:
-                    placed = await self._placement.wait(job)
+                    reservation = await self._placement.wait(job)
+                    reservation.release()
+                    worker = reservation.worker
                 finally:
                     self._placement.withdraw(job)
-            placed.release()
-            worker = placed.worker
             return ScheduleResult(
                 worker_id=worker.id,
                 worker_url=worker.url,
@@ -172,7 +175,7 @@ class Scheduler:
             InvalidRequest: It can't be served by anyone.
         """
         life = self._begin(request, quiet=True)
-        snapshot = self._placement.snapshot()
+        snapshot = self._placement.snapshot(peek=True)
         trace = Trace()
         decision = self._placement.decide(life, snapshot, trace)
         return explain_decision(life.request, snapshot, decision, trace)

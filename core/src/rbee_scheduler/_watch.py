@@ -14,6 +14,7 @@ from random import Random
 import anyio
 import attrs
 
+from rbee_scheduler._events import WorkerEvent
 from rbee_scheduler._findings import Findings
 from rbee_scheduler._probe import PATHS, probe
 from rbee_scheduler._registry import WorkerRegistry
@@ -59,16 +60,21 @@ class Watch:
     Args:
         registry: The workers. Its clock is the watch's, too.
         transport: HTTP.
-        timeout: Seconds for each answer.
+        limit: Seconds for each answer.
     """
 
     def __init__(
-        self, registry: WorkerRegistry, transport: Transport, *, timeout: float = 2.0
+        self, registry: WorkerRegistry, transport: Transport, *, limit: float = 2.0
     ) -> None:
         self._registry = registry
         self._transport = transport
-        self._timeout = timeout
+        self._limit = limit
         self._seen: dict[str, _Seen] = {}
+
+    def forget(self, event: WorkerEvent) -> None:
+        """Forget a worker that left: when it comes again, it may be another."""
+        if event.kind == "left":
+            self._seen.pop(event.worker_id, None)
 
     async def look(self) -> None:
         """Probe all workers once, and tell the registry what was found out."""
@@ -78,8 +84,6 @@ class Watch:
             for worker in self._registry.snapshot().workers()
             if not self._registry.under_heartbeats(worker.id)
         ]
-        for gone in self._seen.keys() - {worker.id for worker in static}:
-            del self._seen[gone]
         async with anyio.create_task_group() as tasks:
             for worker in static:
                 tasks.start_soon(self._look_at, worker, limiter)
@@ -94,14 +98,15 @@ class Watch:
                 seen.configured,
                 self._transport,
                 clock=self._registry.clock,
-                timeout=self._timeout,
+                limit=self._limit,
                 paths=seen.paths,
             )
         after = self._in_flight(worker.id)
-        if after is None or self._registry.under_heartbeats(worker.id):
+        left = after is None or self._seen.get(worker.id) is not seen
+        if left or self._registry.under_heartbeats(worker.id):
             return  # it left, or began to speak for itself, while it was asked
         if found.reachable:
-            self._alive(seen, found, before, after)
+            self._alive(seen, found, before, after or 0)
         else:
             self._dead(seen, found)
 
@@ -126,15 +131,14 @@ class Watch:
 
     def _dead(self, seen: _Seen, found: Findings) -> None:
         seen.silent += 1
-        if found.timed_out and not seen.down and seen.silent < SILENT_ROUNDS:
-            if seen.foreign is not None:
-                return
-            # Never heard of so far: nothing speaks for it.
+        heard_before = seen.foreign is not None
+        if found.timed_out and heard_before and seen.silent < SILENT_ROUNDS:
+            return
+        if not seen.down:
+            self._registry.update(found.worker.id, **found.changes)
         seen.down = True
         seen.foreign = None
         seen.paths = PATHS  # it may come back as something else
-        if self._registry.snapshot().worker(found.worker.id) != found.worker:
-            self._registry.update(found.worker.id, **found.changes)
 
     def _in_flight(self, worker_id: str) -> int | None:
         worker = self._registry.snapshot().worker(worker_id)
@@ -147,7 +151,7 @@ async def watch_workers(
     transport: Transport,
     *,
     interval: float = 5.0,
-    timeout: float = 2.0,
+    limit: float = 2.0,
     rng: Random | None = None,
 ) -> AsyncGenerator[Watch, None]:
     """Keep the workers of ``registry`` that send no heartbeats fresh, in the background.
@@ -160,7 +164,7 @@ async def watch_workers(
         registry: The workers; those added later are watched, too.
         transport: HTTP.
         interval: Seconds between two rounds of probes.
-        timeout: Seconds for each answer.
+        limit: Seconds for each answer.
         rng: Source of the chance in the pauses.
 
     Yields:
@@ -172,9 +176,9 @@ async def watch_workers(
         async with watch_workers(registry, transport):
             ...  # its models, slots and state are known
     """
-    rng = rng or Random()  # noqa: S311 - jitter, not cryptography
-    watch = Watch(registry, transport, timeout=timeout)
-    await watch.look()
+    rng = rng or Random()
+    watch = Watch(registry, transport, limit=limit)
+    unsubscribe = registry.subscribe(watch.forget)
 
     async def go_on() -> None:
         while True:
@@ -182,12 +186,16 @@ async def watch_workers(
             await watch.look()
 
     failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(go_on)
-        try:
-            yield watch
-        except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
-            failure = error
-        tasks.cancel_scope.cancel()
+    try:
+        await watch.look()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(go_on)
+            try:
+                yield watch
+            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
+                failure = error
+            tasks.cancel_scope.cancel()
+    finally:
+        unsubscribe()
     if failure is not None:
         raise failure

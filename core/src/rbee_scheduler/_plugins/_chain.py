@@ -8,7 +8,9 @@ functions that take the specification's arguments by position (0.1 to 0.4 us).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from operator import itemgetter
 from typing import Any, Literal
 
 import attrs
@@ -32,6 +34,7 @@ class Call:
         weight: Weight of its scores.
         on_error: What a failure of this filter or scorer leads to.
         is_async: Whether the answer must be awaited.
+        strategy: The strategy whose hook it is; empty for a plugin's own.
     """
 
     function: Callable[..., Any]
@@ -41,6 +44,7 @@ class Call:
     weight: float = 1.0
     on_error: Literal["fallback", "reject"] = "fallback"
     is_async: bool = False
+    strategy: str = ""
 
     def failure(self, problem: Exception) -> PluginError:
         """Return ``problem`` as a `PluginError` that names who failed where."""
@@ -80,11 +84,26 @@ def compile_call(function: Callable[..., Any], hook: str, **about: Any) -> Call:
     """Return ``function`` as a call that takes all of the hook's arguments by position."""
     wanted = tuple(inspect.signature(function).parameters)
     offered = spec_arguments(hook)
-    compiled = function
-    if wanted != offered:
-        picks = [(name, offered.index(name)) for name in wanted if name in offered]
-
-        def compiled(*arguments: Any) -> Any:
-            return function(**{name: arguments[at] for name, at in picks})
-
+    compiled = function if wanted == offered else _adapt(function, wanted, offered)
     return Call(compiled, hook=hook, is_async=is_async(function), **about)
+
+
+def _adapt(
+    function: Callable[..., Any], wanted: Sequence[str], offered: Sequence[str]
+) -> Callable[..., Any]:
+    """Return a function that passes on those of the ``offered`` arguments that are wanted."""
+    first = list(takewhile(offered.__contains__, wanted))
+    places = [offered.index(name) for name in first]
+    # Behind a parameter of the function's own, which has a default, the rest go by name.
+    named = [(name, offered.index(name)) for name in wanted[len(first) :] if name in offered]
+    if named:
+        return lambda *given: function(
+            *[given[at] for at in places], **{name: given[at] for name, at in named}
+        )
+    if not places:
+        return lambda *_: function()
+    if len(places) == 1:
+        only = places[0]
+        return lambda *given: function(given[only])
+    pick = itemgetter(*places)  # 0.1 us less than a dict of keywords
+    return lambda *given: function(*pick(given))

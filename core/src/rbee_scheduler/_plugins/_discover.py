@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
+
+from rbee_scheduler._errors import PluginError
 
 
 __all__ = ["GROUP", "InstalledPlugin", "installed_plugins"]
@@ -29,7 +32,7 @@ class InstalledPlugin:
     target: str
     distribution: str
     version: str
-    _entry_point: EntryPoint = attrs.field(alias="entry_point", repr=False, eq=False)
+    _entry_point: EntryPoint | _Unreadable = attrs.field(alias="entry_point", repr=False, eq=False)
 
     @property
     def source(self) -> str:
@@ -39,6 +42,20 @@ class InstalledPlugin:
     def load(self) -> Any:
         """Import the plugin; whatever its import raises comes through."""
         return self._entry_point.load()
+
+
+@attrs.frozen
+class _Unreadable:
+    """Stands for the entry points of a distribution whose list of them can't be read."""
+
+    name: str
+    problem: Exception
+    value: str = ""
+
+    def load(self) -> NoReturn:
+        raise PluginError(
+            f"its entry_points.txt can't be read: {self.problem}", hint="install it again"
+        ) from self.problem
 
 
 def installed_plugins(found: Iterable[Distribution] | None = None) -> list[InstalledPlugin]:
@@ -51,10 +68,8 @@ def installed_plugins(found: Iterable[Distribution] | None = None) -> list[Insta
     """
     seen: dict[tuple[str, str], InstalledPlugin] = {}
     for distribution in distributions() if found is None else found:
-        for entry_point in distribution.entry_points:
-            if entry_point.group != GROUP:
-                continue
-            name = str(distribution.metadata["Name"] or "unknown")
+        for entry_point in _entry_points(distribution):
+            name, version = _identity(distribution)
             # An editable install can show a distribution twice; the first one is imported.
             seen.setdefault(
                 (entry_point.name, name),
@@ -62,8 +77,31 @@ def installed_plugins(found: Iterable[Distribution] | None = None) -> list[Insta
                     name=entry_point.name,
                     target=entry_point.value,
                     distribution=name,
-                    version=distribution.version,
+                    version=version,
                     entry_point=entry_point,
                 ),
             )
     return [seen[key] for key in sorted(seen)]
+
+
+def _entry_points(distribution: Distribution) -> Iterator[EntryPoint | _Unreadable]:
+    """Yield our entry points of ``distribution``, whatever state its metadata are in."""
+    try:
+        yield from [e for e in distribution.entry_points if e.group == GROUP]
+    except Exception as problem:  # noqa: BLE001 - importlib raises whatever its parser meets
+        text: str | None = None
+        with suppress(Exception):
+            text = distribution.read_text("entry_points.txt")
+        if f"[{GROUP}]" in (text or ""):  # else it is some other project's trouble
+            name, _ = _identity(distribution)
+            yield _Unreadable(name.removeprefix("rbee-scheduler-"), problem)
+
+
+def _identity(distribution: Distribution) -> tuple[str, str]:
+    """Return name and version; from the folder's name when there are no metadata."""
+    try:
+        return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
+    except Exception:  # noqa: BLE001 - importlib raises TypeError, KeyError or its own
+        folder = getattr(getattr(distribution, "_path", None), "name", "")
+        name, _, version = folder.rpartition(".")[0].partition("-")
+        return name or "unknown", version or "unknown"

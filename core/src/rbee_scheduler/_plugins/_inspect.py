@@ -1,8 +1,9 @@
 """What is wrong with a plugin object, said so that its author can mend it.
 
 Stock pluggy lets some mistakes pass until a hook is called, or for good: a misspelt hook,
-a class instead of an object, ``async def`` on a plain hook, keyword-only parameters. Here
-each is an error when the plugin is loaded.
+a class instead of an object, ``async def`` on a plain hook, keyword-only parameters, a
+``yield`` that turns a hook into a generator nobody runs. Here each is an error when the
+plugin is loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ __all__ = ["HOOKS", "hook_functions", "is_async", "spec_arguments"]
 
 _IMPL_MARK = f"{_hookspecs.PROJECT_NAME}_impl"
 _MAY_BE_ASYNC = frozenset({"rbee_reserve", "rbee_release", "rbee_pool_command"})
+
+_LAZY = object()  # a name that dir() shows and nobody has set: a module's __getattr__ makes it
 
 HOOKS: tuple[str, ...] = tuple(name for name in vars(_hookspecs) if name.startswith("rbee_"))
 
@@ -49,6 +52,8 @@ def hook_functions(plugin: object) -> dict[str, Callable[..., Any]]:
     for name, function in _marked(plugin):
         if name not in HOOKS:
             raise PluginError(f"{name} is no hook", hook=name, hint=_nearest(name))
+        if name in found:
+            raise PluginError(f"two functions implement {name}", hook=name, hint="drop one")
         _check_signature(name, function)
         found[name] = function
     return found
@@ -58,16 +63,21 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
     # vars() order would follow the source, but dir() also sees inherited methods; both
     # are made deterministic by sorting.
     for name in sorted(dir(plugin)):
-        if name.startswith("__"):
+        # Looked at from outside first: a property, or a name that is imported when it is
+        # first used, may have side effects, and is no hook.
+        static = inspect.getattr_static(plugin, name, _LAZY)
+        if name in HOOKS:
+            if static is not _LAZY and not _is_function(static):
+                kind = type(static).__name__
+                raise PluginError(f"{name} is no function but a {kind}", hook=name)
+        elif not _is_function(static):
             continue
-        if inspect.isdatadescriptor(inspect.getattr_static(plugin, name, None)):
-            continue  # a property may have side effects, and can't be a hook
         function = getattr(plugin, name, None)
         if not inspect.isroutine(function):
             continue
         marks = getattr(function, _IMPL_MARK, None)
         if marks is None:
-            if name in HOOKS and not name.startswith("_"):
+            if name in HOOKS:
                 raise PluginError(
                     f"{name} has no @hookimpl", hook=name, hint="mark it, or rename it"
                 )
@@ -89,7 +99,18 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
         yield marks.get("specname") or name, function
 
 
+def _is_function(static: object) -> bool:
+    return isinstance(static, (staticmethod, classmethod)) or (
+        # A cached property passes for a routine, but can't be called.
+        inspect.isroutine(static) and callable(static)
+    )
+
+
 def _check_signature(name: str, function: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(
+            f"{name} is a generator", hook=name, hint="return the answer instead of yielding it"
+        )
     if is_async(function) and name not in _MAY_BE_ASYNC:
         raise PluginError(
             f"{name} is async",
@@ -98,6 +119,9 @@ def _check_signature(name: str, function: Callable[..., Any]) -> None:
             f"only {', '.join(sorted(_MAY_BE_ASYNC))} may wait",
         )
     known = spec_arguments(name)
+    unbound = getattr(function, "__func__", None)
+    if unbound is not None and next(iter(inspect.signature(unbound).parameters), "") in known:
+        raise PluginError(f"{name} has no self", hook=name, hint="a method's first one is self")
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
@@ -111,7 +135,11 @@ def _check_signature(name: str, function: Callable[..., Any]) -> None:
                 hook=name,
                 hint=f"name the arguments it wants, of: {', '.join(known) or 'none'}",
             )
-        if parameter.name not in known and parameter.default is parameter.empty:
+        optional = (
+            parameter.default is not parameter.empty
+            and parameter.kind is not parameter.POSITIONAL_ONLY
+        )
+        if parameter.name not in known and not optional:
             raise PluginError(
                 f"{name} has no argument {parameter.name!r}",
                 hook=name,

@@ -49,6 +49,14 @@ BUG: Final = 70
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
+# The first one that fits.
+_CODES: Final = (
+    ((KeyboardInterrupt, click.Abort), INTERRUPTED),
+    ((BrokenPipeError,), BROKEN_PIPE),
+    ((ConfigError, InvalidRequest, PluginError, click.ClickException), USAGE),
+    ((SchedulerError,), NEGATIVE),
+)
+
 
 def report_failure(failure: BaseException, output: Output) -> int:
     """Say on stderr what went wrong, unless it needs no word.
@@ -61,30 +69,21 @@ def report_failure(failure: BaseException, output: Output) -> int:
         return failure.exit_code
     if isinstance(failure, SystemExit):
         return _system_exit(failure)
-    if isinstance(failure, (KeyboardInterrupt, click.Abort)):
-        return INTERRUPTED
-    if isinstance(failure, BrokenPipeError):
-        _discard_stdout()
-        return BROKEN_PIPE
+    code = exit_code_of(failure)
     if isinstance(failure, SchedulerError):
         say_error(failure, output)
-        return exit_code_of(failure)
-    if isinstance(failure, click.ClickException):
+    elif isinstance(failure, click.ClickException):
         _say_usage(failure, output)
-        return USAGE
-    if output.verbosity >= 0 and not output.as_json:
-        click.echo("".join(traceback.format_exception(failure)).rstrip(), err=True)
-    bug = SchedulerError(
-        f"{type(failure).__name__}: {failure}",
-        hint="this is a bug of rbee-scheduler, or of the plugin named in the traceback",
-    )
-    say_error(bug, output)
-    return BUG
+    elif code == BROKEN_PIPE:
+        _discard_stdout()
+    elif code == BUG:
+        _say_bug(failure, output)
+    return code
 
 
-def exit_code_of(error: SchedulerError) -> int:
-    """Return the exit code for ``error``: 2 when the user's input is at fault, else 1."""
-    return USAGE if isinstance(error, (ConfigError, InvalidRequest, PluginError)) else NEGATIVE
+def exit_code_of(failure: BaseException) -> int:
+    """Return the exit code for ``failure``."""
+    return next((code for kinds, code in _CODES if isinstance(failure, kinds)), BUG)
 
 
 def say_error(error: SchedulerError, output: Output) -> None:
@@ -116,6 +115,16 @@ def _say_usage(failure: click.ClickException, output: Output) -> None:
     )
 
 
+def _say_bug(failure: BaseException, output: Output) -> None:
+    if output.verbosity >= 0 and not output.as_json:
+        click.echo("".join(traceback.format_exception(failure)).rstrip(), err=True)
+    error = SchedulerError(
+        f"{type(failure).__name__}: {failure}",
+        hint="this is a bug of rbee-scheduler, or of the plugin named in the traceback",
+    )
+    say_error(error, output)
+
+
 def _say_json(error: dict[str, Any], output: Output) -> None:
     click.echo(output.to_json({"error": error}), err=True)
 
@@ -125,16 +134,17 @@ def _one_line(text: str) -> str:
 
 
 def _innermost(failure: BaseException) -> BaseException:
-    """Return what a task group's exception group is about: Ctrl-C, else our own error, else the first."""
+    """Return what a task group's exception group is about.
+
+    Ctrl-C before all, then our own errors, else whatever comes first.
+    """
     if not isinstance(failure, BaseExceptionGroup):
         return failure
-    for kind in (KeyboardInterrupt, BrokenPipeError, SchedulerError, BaseException):
-        group = failure.subgroup(kind)
-        if group is not None:
-            break
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group if group is not None else failure
+    kinds = (KeyboardInterrupt, BrokenPipeError, SchedulerError, BaseException)
+    first: BaseException = next(filter(None, map(failure.subgroup, kinds)))
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def _system_exit(failure: SystemExit) -> int:

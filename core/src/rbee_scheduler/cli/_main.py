@@ -23,7 +23,7 @@ _COMMANDS = {
         ("plugins", "_plugins:plugins", "List, check and write plugins."),
         ("config", "_config:config", "Show and check the configuration."),
         ("doctor", "_doctor:doctor", "Say what works on this machine and what to install."),
-        ("completion", "_completion:completion", "Print a script that completes commands in a shell."),
+        ("completion", "_completion:completion", "Print a shell script that completes commands."),
     )
 }
 
@@ -40,7 +40,7 @@ _COMMANDS = {
 @deployment_options
 @output_options
 @click.pass_context
-def cli(context: click.Context, **_: Any) -> None:
+def cli(context: click.Context, /, **_: Any) -> None:
     """Decide which worker serves an LLM request, and relay its token stream."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -18,11 +18,10 @@ from collections.abc import Awaitable, Callable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
 import click
 from click.core import ParameterSource
 
-from rbee_scheduler.cli._output import Output
+from rbee_scheduler.cli._output import ColorChoice, Output
 
 
 if TYPE_CHECKING:
@@ -39,13 +38,12 @@ __all__ = [
     "settings_of",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+_Function = Callable[..., Any]
 
 _ADDING = frozenset({"block", "overrides", "quiet", "verbose"})
 
 
-@attrs.define(kw_only=True)
 class Settings:
     """What the shared options say, collected from before and after the command's name.
 
@@ -62,21 +60,26 @@ class Settings:
         strict: ``--strict``.
     """
 
-    as_json: bool = False
-    color: Any = "auto"
-    verbose: int = 0
-    quiet: int = 0
-    config: str | None = None
-    overrides: tuple[tuple[str, str, str], ...] = ()
-    block: tuple[str, ...] = ()
-    no_plugins: bool = False
-    strict: bool = False
+    # No attrs here: importing it would take a third of the time that --help has.
+    __slots__ = (
+        "as_json", "block", "color", "config", "no_plugins",
+        "overrides", "quiet", "strict", "verbose",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.color: ColorChoice = "auto"
+        self.verbose = 0
+        self.quiet = 0
+        self.config: str | None = None
+        self.overrides: tuple[tuple[str, str, str], ...] = ()
+        self.block: tuple[str, ...] = ()
+        self.no_plugins = False
+        self.strict = False
 
     def output(self) -> Output:
         """Return the `Output` that these settings ask for."""
-        return Output(
-            as_json=self.as_json, verbosity=self.verbose - self.quiet, color=self.color
-        )
+        return Output(as_json=self.as_json, verbosity=self.verbose - self.quiet, color=self.color)
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -124,7 +127,7 @@ class DeploymentSource:
         return self._configuration
 
     def plugins(self) -> Plugins:
-        """Return the deployment's plugins, as ``--block``, ``--no-plugins`` and ``--strict`` say."""
+        """Return the plugins, as ``--block``, ``--no-plugins`` and ``--strict`` say."""
         if self._plugins is None:
             self._plugins = self.configuration().deployment.load_plugins(
                 block=self._settings.block,
@@ -159,7 +162,7 @@ class DeploymentSource:
 # ---- the options ---------------------------------------------------------------------------
 
 
-def output_options(function: F) -> F:
+def output_options(function: _Function) -> _Function:
     """Add ``--json --color -q -v`` to a command and pass it an ``output``."""
 
     def with_output(*args: Any, **kwargs: Any) -> Any:
@@ -172,14 +175,14 @@ def output_options(function: F) -> F:
         _option(
             "--color",
             type=click.Choice(["auto", "always", "never"]),
-            help="Colour the output; by default on a terminal, as NO_COLOR, FORCE_COLOR and TERM say.",
+            help="Colour the output; auto: on a terminal, as NO_COLOR, FORCE_COLOR and TERM say.",
         ),
         _option("-q", "--quiet", count=True, help="Say less."),
         _option("-v", "--verbose", count=True, help="Say more."),
     )
 
 
-def deployment_options(function: F) -> F:
+def deployment_options(function: _Function) -> _Function:
     """Add the options that choose the deployment to a command and pass it a ``source``."""
 
     def with_source(*args: Any, **kwargs: Any) -> Any:
@@ -207,7 +210,7 @@ def deployment_options(function: F) -> F:
     )
 
 
-def backend_option(function: F) -> F:
+def backend_option(function: _Function) -> _Function:
     """Add ``--backend``; `DeploymentSource.run` goes by it."""
     return _optioned(
         function,
@@ -219,11 +222,11 @@ def backend_option(function: F) -> F:
     )
 
 
-def _option(*names: str, **options: Any) -> Callable[[F], F]:
+def _option(*names: str, **options: Any) -> Callable[[_Function], _Function]:
     return click.option(*names, expose_value=False, callback=_remember, **options)
 
 
-def _optioned(function: Any, *options: Callable[[Any], Any]) -> Any:
+def _optioned(function: _Function, *options: Callable[[_Function], _Function]) -> _Function:
     for option in reversed(options):
         function = option(function)
     return function

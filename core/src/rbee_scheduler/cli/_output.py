@@ -146,17 +146,19 @@ def use_color(choice: ColorChoice, stream: IO[str], environ: Mapping[str, str]) 
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as JSON values: attrs instances as objects, NaN and infinity as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(plain(item) for item in value)
+    """Return ``value`` as JSON values.
+
+    Attrs instances become objects, NaN and infinity null, anything unknown its text.
+    """
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case None | str() | int():
+            return value
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
     fields = getattr(type(value), "__attrs_attrs__", None)
     if fields is not None:
         return {field.alias: plain(getattr(value, field.name)) for field in fields}
@@ -191,7 +193,8 @@ def _cell(value: Any) -> str:
 def _width(text: str) -> int:
     """Return how many columns of a terminal ``text`` takes."""
     return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
     )
 
 

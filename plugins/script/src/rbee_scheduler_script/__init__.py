@@ -1,0 +1,1 @@
+"""Scripted policies for rbee-scheduler; `rhai` is the engine they run on."""

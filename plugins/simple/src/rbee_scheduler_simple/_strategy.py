@@ -9,8 +9,8 @@ from rbee_scheduler import Worker, hookimpl
 
 __all__ = ["SimpleStrategy", "rbee_register_strategies"]
 
-# As many as a request makes attempts by default, and a few more.
-FALLBACKS = 8
+# As many as a request makes attempts by default; core looks at no more.
+NAMED = 5
 
 
 class SimpleStrategy:
@@ -22,7 +22,7 @@ class SimpleStrategy:
     @hookimpl
     def rbee_select_worker(self, candidates: Sequence[Worker]) -> list[str]:
         """Return the first candidate, and the next ones as fall-backs."""
-        return [worker.id for worker in candidates[:FALLBACKS]]
+        return [worker.id for worker in candidates[:NAMED]]
 
 
 @hookimpl

@@ -200,7 +200,7 @@ class FakeWorker:
         return sock
 
     async def _accept(self, listener: socket.socket) -> None:
-        while True:
+        while listener.fileno() >= 0:  # `refuse` may close it before this task first runs
             try:
                 await anyio.wait_readable(listener)
                 sock, _ = listener.accept()
@@ -208,6 +208,10 @@ class FakeWorker:
                 return  # `refuse`
             except (BlockingIOError, ConnectionError):
                 continue  # the client changed its mind
+            except OSError:
+                if listener.fileno() < 0:
+                    return  # `refuse`, between the two calls
+                raise
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             seen = self._ledger.connected()

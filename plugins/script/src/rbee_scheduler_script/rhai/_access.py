@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 BITS: Final = 64
+# Properties of strings that walk all of it.
+_LINEAR: Final = frozenset(("bytes", "chars"))
 
 
 def prop(run: Run, target: Any, name: str) -> Any:
@@ -31,8 +33,9 @@ def prop(run: Run, target: Any, name: str) -> Any:
     getter = PROPERTIES.get((kind, name))
     if getter is None:
         raise no_getter(target, name)
-    if kind is str:
-        run.charge((len(target) >> 8) + 1)
+    if kind is str and name in _LINEAR:
+        run.array(len(target))
+        run.charge(len(target))
     return getter(target)
 
 
@@ -108,7 +111,7 @@ def _not_indexable(target: Any, index: Any) -> RhaiError:
     )
 
 
-def index(run: Run, target: Any, key: Any) -> Any:
+def index(run: Run, target: Any, key: Any) -> Any:  # noqa: C901, PLR0912 - one branch a type
     """`target[key]`."""
     kind, of = type(target), type(key)
     if kind is list:
@@ -153,7 +156,7 @@ def _bits(target: int, key: Any) -> Any:
     raise mismatch(long_type_name(key), "i64", at_operand=True)
 
 
-def set_index(run: Run, target: Any, key: Any, value: Any) -> Any:
+def set_index(run: Run, target: Any, key: Any, value: Any) -> Any:  # noqa: C901 - the same
     """`target[key] = value`."""
     kind, of = type(target), type(key)
     if kind is list:

@@ -33,7 +33,7 @@ def _relative(x: float, y: float) -> float:
     return (x - y) / larger
 
 
-def equal(run: Run, a: Any, b: Any, depth: int = 0) -> bool:
+def equal(run: Run, a: Any, b: Any, depth: int = 0) -> bool:  # noqa: PLR0911 - one a type
     """`a == b`."""
     ta, tb = type(a), type(b)
     if ta is tb:
@@ -135,7 +135,7 @@ def contains(run: Run, item: Any, container: Any) -> bool:
     if kind is dict and found is str:
         return item in container
     if kind is Range and found is int:
-        return bool(container.start <= item and item <= container.end - (not container.inclusive))
+        return bool(container.start <= item <= container.end - (not container.inclusive))
     if kind is Blob and found is int:
         run.charge((len(container) >> 6) + 1)
         return 0 <= item <= 255 and item in container  # noqa: PLR2004 - a byte

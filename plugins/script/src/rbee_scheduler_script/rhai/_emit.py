@@ -97,7 +97,7 @@ class Emitter:
         kind = type(value)
         if kind is Char or kind is FnPtr:
             return self.name(self.constant_name(value), place)
-        if (kind is int or kind is float) and (value < 0 or value != value):
+        if (kind is int or kind is float) and (value < 0 or value != value):  # noqa: PLR0124
             return self.put(ast.UnaryOp(ast.USub(), self.put(ast.Constant(-value), place)), place)
         return self.put(ast.Constant(value), place)
 
@@ -131,6 +131,13 @@ class Emitter:
         return self.put(ast.Expr(value), place)
 
     def compare(self, a: ast.expr, op: ast.cmpop, b: ast.expr, place: Node) -> ast.expr:
+        if (
+            isinstance(op, ast.Is | ast.IsNot)
+            and isinstance(a, ast.Constant)
+            and isinstance(b, ast.Constant)
+        ):
+            # Python warns about `1 is None`.
+            return self.value((a.value is b.value) is isinstance(op, ast.Is), place)
         return self.put(ast.Compare(a, [op], [b]), place)
 
     def both(self, place: Node, *tests: ast.expr) -> ast.expr:
@@ -152,9 +159,6 @@ class Emitter:
         )
 
     def is_none(self, value: ast.expr, place: Node, *, negate: bool = False) -> ast.expr:
-        if isinstance(value, ast.Constant):
-            # Python warns about `1 is None`.
-            return self.value((value.value is None) is not negate, place)
         operator = ast.IsNot() if negate else ast.Is()
         return self.compare(value, operator, self.value(None, place), place)
 

@@ -98,7 +98,7 @@ class LimitError(RhaiError):
     catchable = False
 
 
-class ExitScript(Exception):  # noqa: N818 - a signal, not an error: `exit(value)`
+class ExitScript(Exception):
     """Ends the whole run with a value."""
 
     def __init__(self, value: Any) -> None:
@@ -112,7 +112,7 @@ def parsing(kind: str, message: str, line: int, column: int) -> RhaiError:
 
 
 def arithmetic(message: str, *, placed: bool = False) -> RhaiError:
-    """`placed=False` for the built-in operators, whose errors the official engine does not place."""
+    """`placed=False` for built-in operators, whose errors the official engine does not place."""
     return RhaiError("ErrorArithmetic", message, placed=placed)
 
 

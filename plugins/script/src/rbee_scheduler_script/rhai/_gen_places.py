@@ -167,7 +167,7 @@ class PlaceEmitter(Emitter):
 
         return value, store
 
-    def put_index(
+    def put_index(  # noqa: PLR0917 - all parts of one instruction
         self,
         node: Index,
         parent: ast.expr,

@@ -11,33 +11,24 @@ import ast
 from typing import TYPE_CHECKING, Final
 
 from ._emit import STORE, Out
-from ._gen_calls import CallEmitter
-from ._gen_places import root_of
+from ._gen_switch import SwitchEmitter
 from ._tree import (
     Assign,
-    Binary,
     Block,
     Break,
-    Case,
     Continue,
     Do,
     Export,
-    Expression,
     ExpressionStatement,
     For,
     If,
     Import,
-    Index,
     Let,
-    Literal,
-    Property,
     Return,
     Statement,
     Switch,
-    This,
     Throw,
     Try,
-    Variable,
     While,
 )
 
@@ -46,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class StatementEmitter(CallEmitter):
+class StatementEmitter(SwitchEmitter):
     """Everything between two semicolons."""
 
     def statement(self, node: Statement, out: Out, *, want: bool) -> ast.expr | None:
@@ -78,9 +69,6 @@ class StatementEmitter(CallEmitter):
             out.append(self.put(ast.Assign([target], value), node))
         out.append(self.declare(binding, value, node))
 
-    def _set(self, name: str, value: ast.expr | None, out: Out, node: Statement) -> None:
-        out.append(self.assign(name, value or self.value(None, node), node))
-
     def if_(self, node: If, out: Out, want: bool) -> ast.expr | None:
         test = self.condition(node.condition, out)
         yes: Out = []
@@ -100,8 +88,6 @@ class StatementEmitter(CallEmitter):
         self._set(name, other, no, node)
         out.append(self.branch(test, yes, no, node))
         return self.name(name, node)
-
-    # -- loops
 
     def _loop(
         self, node: Statement, out: Out, want: bool, make: Callable[[Out], ast.stmt]
@@ -235,195 +221,7 @@ class StatementEmitter(CallEmitter):
     def export(self, node: Export, out: Out, _want: bool) -> None:
         out.append(self.do(self.expression(node.variable, out), node))
 
-    # -- switch
 
-    def switch(self, node: Switch, out: Out, want: bool) -> ast.expr | None:
-        """Which arm is decided first, flat, so that a long switch nests nothing."""
-        subject = self.save(self.expression(node.subject, out), out, node)
-        arm = self.temporary("w")
-        result = self.temporary("y") if want else None
-        if result is not None:
-            self._set(result, None, out, node)
-        exact = {id(value) for case in node.cases for value in case.values if not _is_range(value)}
-        keyed = any(not isinstance(value, Literal) for case in node.cases for value in case.values
-                    if id(value) in exact)  # fmt: skip
-        key: ast.expr | None = None
-        if keyed:
-            key = self.save(self.call("switch_key", node, subject), out, node)
-        out.append(self.assign(arm, self.value(0, node), node))
-        for ranges in (False, True):
-            for number, case in enumerate(node.cases, 1):
-                for value in case.values:
-                    if _is_range(value) is ranges:
-                        self._select(arm, number, case, value, subject, key, out)
-        for number, case in enumerate(node.cases, 1):
-            self._arm(arm, number, case.body, result, out, case)
-        if node.default is not None:
-            self._arm(arm, 0, node.default, result, out, node)
-        return None if result is None else self.name(result, node)
-
-    def _select(
-        self,
-        arm: str,
-        number: int,
-        case: Case,
-        value: Expression,
-        subject: ast.expr,
-        key: ast.expr | None,
-        out: Out,
-    ) -> None:
-        undecided = self.compare(self.name(arm, value), ast.Eq(), self.value(0, value), value)
-        tests = [undecided]
-        if isinstance(value, Binary):
-            ends = [self.expression(end, out) for end in (value.left, value.right)]
-            inclusive = self.value(value.operator == "..=", value)
-            tests.append(self.bare_call("in_range", value, subject, *ends, inclusive))
-        elif isinstance(value, Literal) and type(value.value) in _PLAIN:
-            kind = _PLAIN[type(value.value)]
-            if kind is None:
-                same = ast.Is()
-                tests.append(self.compare(subject, same, self.value(value.value, value), value))
-            else:
-                tests.append(self.is_type(subject, kind, value))
-                literal = self.value(value.value, value)
-                tests.append(self.compare(subject, ast.Eq(), literal, value))
-        else:
-            if key is None:
-                key = self.call("switch_key", value, subject)
-            wanted = self.call("switch_key", value, self.expression(value, out))
-            tests.append(self.compare(key, ast.Eq(), wanted, value))
-        chosen: Out = [self.assign(arm, self.value(number, value), value)]
-        if case.guard is not None:
-            before: Out = []
-            guard = self.condition(case.guard, before)
-            chosen = [*before, self.branch(guard, chosen, [], value)]
-        out.append(self.branch(self.both(value, *tests), chosen, [], value))
-
-    def _arm(
-        self,
-        arm: str,
-        number: int,
-        body: Statement,
-        result: str | None,
-        out: Out,
-        place: Case | Switch,
-    ) -> None:
-        inside: Out = []
-        value = self.statement(body, inside, want=result is not None)
-        if result is not None and value is not None:
-            self._set(result, value, inside, body)
-        test = self.compare(self.name(arm, place), ast.Eq(), self.value(number, place), place)
-        out.append(self.branch(test, inside, [], place))
-
-    # -- assignment
-
-    def assign_to(self, node: Assign, out: Out, _want: bool) -> None:
-        value = self.take(node.value, out)
-        target = node.target
-        if isinstance(target, Variable):
-            self._assign_variable(node, target, value, out)
-            return
-        root = root_of(target)
-        refusal = self.unassignable(root, "constant_change", getattr(root, "name", ""))
-        if refusal is not None:
-            out.append(self.do(refusal, node))
-            return
-        value = self.save(value, out, node)
-        if isinstance(target, This):
-            self._assign_this(node, target, value, out)
-        elif isinstance(target, Property | Index):
-            self._assign_member(node, target, value, out)
-
-    def _combined(self, node: Assign, now: ast.expr, value: ast.expr) -> ast.expr:
-        """`now op value`."""
-        if node.operator == "=":
-            return value
-        operator = node.operator[:-1]
-        if operator != "+":
-            binary = Binary(node.line, node.column, operator, node.target, node.value)
-            return self.operate(binary, now, value)
-        call = self.call("add_assign", node, now, value)
-        if isinstance(node.value, Literal) and isinstance(now, ast.Name):
-            binary = Binary(node.line, node.column, "+", node.target, node.value)
-            quick = self.operate(binary, now, value)
-            if isinstance(quick, ast.IfExp):
-                quick.orelse = call
-                return quick
-        return call
-
-    def _assign_variable(self, node: Assign, target: Variable, value: ast.expr, out: Out) -> None:
-        binding = self.resolve(target)
-        if binding is None:
-            if not self.frame.top:
-                out.append(self.do(self.raises("missing", target.name, target), node))
-                return
-            name = self.value(target.name, target)
-            if node.operator != "=":
-                # A bare function name is a value, but no variable to be added to.
-                now = self.call("own_scope", target, name)
-                value = self._combined(node, self.save(now, out, node), value)
-            out.append(self.do(self.call("set_scope", target, name, value), node))
-            return
-        if binding.constant:
-            out.append(self.do(self.raises("constant_change", target.name, target), node))
-            return
-        now = self.read(binding, target)
-        out.append(self.write(binding, self._combined(node, now, value), node))
-        if binding.tagged:
-            out.append(
-                self.do(
-                    self.call(
-                        "set_tag", node, self.value(binding.python, node), self.value(0, node)
-                    ),
-                    node,
-                )  # fmt: skip
-            )
-
-    def _assign_this(self, node: Assign, target: This, value: ast.expr, out: Out) -> None:
-        now, store = self.fetch(target, {}, out)
-        out += store(self._combined(node, now, value))
-
-    def _assign_member(
-        self, node: Assign, target: Property | Index, value: ast.expr, out: Out
-    ) -> None:
-        keys = self.keys(target, out)
-        if isinstance(target, Property) and isinstance(target.target, Variable):
-            binding = self.resolve(target.target)
-            if target.name == "tag" and binding is not None and binding.tagged:
-                tag = self.call("assign_tag", node, self.read(binding, node),
-                                self.value(binding.python, node), value)  # fmt: skip
-                out.append(self.branch(tag, [], self._member(node, target, keys, value), node))
-                return
-        out += self._member(node, target, keys, value)
-
-    def _member(
-        self, node: Assign, target: Property | Index, keys: dict[int, ast.expr], value: ast.expr
-    ) -> Out:
-        out: Out = []
-        parent, store_parent = self.fetch(target.target, keys, out)
-        if isinstance(target, Property):
-            name = self.value(target.name, target)
-            if node.operator != "=":
-                now = self.save(self.call("own_prop", target, parent, name), out, node)
-                value = self._combined(node, now, value)
-            out.append(self.do(self.call("set_prop", target, parent, name, value), node))
-            return out
-        key = keys[id(target)]
-        if node.operator != "=":
-            read = self.two_places(self.call("own_index", target, parent, key), target)
-            value = self._combined(node, self.save(read, out, node), value)
-        out += self.put_index(target, parent, key, value, store_parent, node)
-        return out
-
-
-def _is_range(value: Expression) -> bool:
-    return isinstance(value, Binary)
-
-
-# Switch cases that are matched by type and ==; None: by identity.
-_PLAIN: Final[dict[type, str | None]] = {
-    str: "str", int: "int", bool: None, type(None): None,
-}  # fmt: skip
 _EMIT: Final[dict[type, Callable[..., ast.expr | None]]] = {
     Assign: StatementEmitter.assign_to,
     Block: StatementEmitter.block,

@@ -96,7 +96,7 @@ class Lexer:
         out.append(Token("end", "", self.line, self.column()))
         return out
 
-    def _read(self, out: list[Token], *, nested: bool) -> None:
+    def _read(self, out: list[Token], *, nested: bool) -> None:  # noqa: C901, PLR0912 - the hot loop
         source = self.source
         end = len(source)
         match = _PLAIN.match
@@ -109,7 +109,7 @@ class Lexer:
             group = found.lastgroup
             text = found.group()
             start = self.position
-            if group == "quote" or group == "raw":
+            if group in ("quote", "raw"):
                 out.append(read_string(self, text))
                 continue
             self.position = found.end()
@@ -125,7 +125,7 @@ class Lexer:
                     if braces < 0:
                         return
                 out.append(Token("symbol", text, line, column))
-            elif group == "number" or group == "radix":
+            elif group in ("number", "radix"):
                 out.append(number(text, line, column))
             elif group == "notin":
                 out.append(Token("symbol", "!in", line, column))

@@ -53,6 +53,7 @@ def iterate(run: Run, value: Any, cost: int) -> Iterable[Any]:
         items: Any = value.numbers()
     elif kind is str:
         run.array(len(value))
+        run.charge(len(value))
         items = [Char(char) for char in value]
     elif kind is Steps:
         items = value.items

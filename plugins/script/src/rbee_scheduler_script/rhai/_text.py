@@ -75,7 +75,9 @@ def show(run: Meter, value: Any) -> str:
     return debug(run, value)
 
 
-def debug(run: Meter, value: Any, depth: int = 0) -> str:
+def debug(  # noqa: C901, PLR0911 - one return a type
+    run: Meter, value: Any, depth: int = 0
+) -> str:
     """The value as it stands inside arrays and maps: strings quoted, chars bare."""
     kind = type(value)
     if kind is str:
@@ -97,7 +99,7 @@ def debug(run: Meter, value: Any, depth: int = 0) -> str:
         return f"Fn({value.name})"
     if kind is Blob:
         run.text(2 * len(value))
-        return "[" + value.hex(" ") + "]"
+        return f"[{value.hex(' ')}]"
     if kind is Steps:
         return str(value.name)
     raise refused(value)

@@ -8,19 +8,22 @@ from typing import Any, Final
 I64_MAX: Final = 2**63 - 1
 I64_MIN: Final = -(2**63)
 
-KEYWORDS: Final = frozenset(
-    "true false let const if else switch do while until loop for in continue break return throw "
-    "try catch fn private import export as".split()
-)
+KEYWORDS: Final = frozenset((
+    "true", "false", "let", "const", "if", "else", "switch", "do", "while", "until", "loop", "for",
+    "in", "continue", "break", "return", "throw", "try", "catch", "fn", "private", "import",
+    "export", "as",
+))  # fmt: skip
 # Callable, yet never the name of anything.
-CALLABLE: Final = frozenset(
-    "print debug type_of eval Fn call curry is_shared is_def_var is_def_fn".split()
-)
+CALLABLE: Final = frozenset((
+    "print", "debug", "type_of", "eval", "Fn", "call", "curry", "is_shared", "is_def_var",
+    "is_def_fn",
+))  # fmt: skip
 METHOD_CALLABLE: Final = frozenset(("type_of", "call", "curry", "is_shared"))
-RESERVED: Final = CALLABLE | frozenset(
-    "var static shared is goto match case public protected new use with module package super spawn "
-    "thread go sync async await yield default void null nil this".split()
-)
+RESERVED: Final = CALLABLE | frozenset((
+    "var", "static", "shared", "is", "goto", "match", "case", "public", "protected", "new", "use",
+    "with", "module", "package", "super", "spawn", "thread", "go", "sync", "async", "await",
+    "yield", "default", "void", "null", "nil", "this",
+))  # fmt: skip
 
 # Symbols that other languages have: an error at once, with a hint.
 IMPROPER: Final = {
@@ -39,18 +42,13 @@ IMPROPER: Final = {
 # Symbols kept for later: unknown as an operator, reserved anywhere else.
 RESERVED_SYMBOLS: Final = frozenset(("++", "--", "...", "~", "@", "$", "?", "<|", "|>", "!.", "#!"))
 
-SYMBOLS: Final = tuple(
-    sorted(
-        {
-            *IMPROPER,
-            *RESERVED_SYMBOLS,
-            *"**= <<= >>= ..= && || == != <= >= += -= *= /= %= &= |= ^= ** << >> .. ?? ?. ?[ =>".split(),
-            *":: #{ + - * / % < > = ! & | ^ ( ) [ ] { } , ; . :".split(),
-        },
-        key=len,
-        reverse=True,
-    )
-)
+_PLAIN: Final = (
+    "**=", "<<=", ">>=", "..=", "&&", "||", "==", "!=", "<=", ">=", "+=", "-=", "*=", "/=", "%=",
+    "&=", "|=", "^=", "**", "<<", ">>", "..", "??", "?.", "?[", "=>", "::", "#{", "+", "-", "*",
+    "/", "%", "<", ">", "=", "!", "&", "|", "^", "(", ")", "[", "]", "{", "}", ",", ";", ".", ":",
+)  # fmt: skip
+# Longest first: that is how they are read.
+SYMBOLS: Final = tuple(sorted({*IMPROPER, *RESERVED_SYMBOLS, *_PLAIN}, key=len, reverse=True))
 
 # Higher binds tighter; all are left-associative except `**`.
 PRECEDENCE: Final = {

@@ -13,6 +13,7 @@ from . import (
     array_calls,
     array_changes,
     arrays,
+    blobs,
     core,
     floats,
     json,
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 _MODULES: Final = (
-    array_calls, array_changes, arrays, core, floats, json, maps, numbers, ranges, string_changes,
-    strings,
+    array_calls, array_changes, arrays, blobs, core, floats, json, maps, numbers, ranges,
+    string_changes, strings,
 )  # fmt: skip
 
 _built: Final = dispatchers(native for module in _MODULES for native in module.NATIVES)

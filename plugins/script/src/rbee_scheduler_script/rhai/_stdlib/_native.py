@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from .._failures import not_found
-from .._values import Blob, Char, FnPtr, Range, Steps
+from rbee_scheduler_script.rhai._failures import not_found
+from rbee_scheduler_script.rhai._values import Blob, Char, FnPtr, Range, Steps
 
 
 if TYPE_CHECKING:

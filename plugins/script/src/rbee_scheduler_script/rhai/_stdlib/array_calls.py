@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._failures import not_found
-from .._meter import CHUNK
-from .._values import FnPtr, ScriptFunction
+from rbee_scheduler_script.rhai._failures import not_found
+from rbee_scheduler_script.rhai._meter import CHUNK
+from rbee_scheduler_script.rhai._values import FnPtr, ScriptFunction
+
 from ._native import ANY, Native, changing, rows
 from .arrays import offset
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def map_(run: Run, a: list[Any], function: FnPtr) -> list[Any]:
@@ -38,6 +39,8 @@ def all_(run: Run, a: list[Any], function: FnPtr) -> bool:
 
 
 def find(run: Run, a: list[Any], function: FnPtr, start: int = 0) -> Any:
+    if run.owned:
+        run.disown(a)
     begin = offset(start, len(a))
     items = a[begin:] if begin else a
     found = run.first_item(function, items)
@@ -45,6 +48,8 @@ def find(run: Run, a: list[Any], function: FnPtr, start: int = 0) -> Any:
 
 
 def find_map(run: Run, a: list[Any], function: FnPtr, start: int = 0) -> Any:
+    if run.owned:
+        run.disown(a)
     begin = offset(start, len(a))
     for at in range(begin, len(a), 16):
         for answer in run.map_items(function, a[at : at + 16], start=at):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import index as index_value
-from .._access import slice_of
-from .._compare import equal
-from .._values import FnPtr, Range
+from rbee_scheduler_script.rhai._access import index as index_value
+from rbee_scheduler_script.rhai._access import slice_of
+from rbee_scheduler_script.rhai._compare import equal
+from rbee_scheduler_script.rhai._values import FnPtr, Range
+
 from ._native import ANY, Native, changing
 from .arrays import compared, natural, offset, span
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def push(run: Run, a: list[Any], item: Any) -> Any:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import slice_of
-from .._compare import contains, equal
-from .._errors import RhaiError
-from .._values import Char, FnPtr, Range
+from rbee_scheduler_script.rhai._access import slice_of
+from rbee_scheduler_script.rhai._compare import contains, equal
+from rbee_scheduler_script.rhai._errors import RhaiError
+from rbee_scheduler_script.rhai._values import Char, FnPtr, Range
+
 from ._native import ANY, Native, rows
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 _SORTABLE: Final = frozenset((int, float, bool, str, Char))
@@ -65,6 +66,8 @@ def index_of(run: Run, a: list[Any], item: Any, start: int = 0) -> int:
 
 
 def index_of_call(run: Run, a: list[Any], function: FnPtr, start: int = 0) -> int:
+    if run.owned:
+        run.disown(a)
     begin = offset(start, len(a))
     found = run.first_item(function, a[begin:] if begin else a)
     return found + begin if found >= 0 else -1

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._errors import ExitScript, RhaiError, arithmetic
-from .._failures import refused
-from .._text import debug, show
-from .._values import type_name
+from rbee_scheduler_script.rhai._errors import ExitScript, RhaiError, arithmetic
+from rbee_scheduler_script.rhai._failures import refused
+from rbee_scheduler_script.rhai._text import debug, show
+from rbee_scheduler_script.rhai._values import type_name
+
 from ._native import ANY, Native, changing, rows
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def to_string(run: Run, value: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from .._errors import arithmetic
-from .._properties import ceiling, floor, fraction, round_half_away, whole
+from rbee_scheduler_script.rhai._errors import arithmetic
+from rbee_scheduler_script.rhai._properties import ceiling, floor, fraction, round_half_away, whole
+
 from ._native import Native, rows
 from .numbers import sign
 
@@ -14,7 +15,7 @@ from .numbers import sign
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def _safe(function: Callable[[float], float]) -> Callable[[Any, float], float]:

@@ -6,22 +6,23 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from .._errors import RhaiError, too_large
-from .._failures import refused
-from .._text import float_text
-from .._tokens import I64_MAX, I64_MIN
-from .._values import Char, FnPtr, type_name
+from rbee_scheduler_script.rhai._errors import RhaiError, too_large
+from rbee_scheduler_script.rhai._failures import refused
+from rbee_scheduler_script.rhai._text import float_text
+from rbee_scheduler_script.rhai._tokens import I64_MAX, I64_MIN
+from rbee_scheduler_script.rhai._values import Char, FnPtr, type_name
+
 from ._native import Native, rows
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 _MAX_DIGITS: Final = 400
 
 
-def to_json(run: Run, value: Any, depth: int = 0) -> str:
+def to_json(run: Run, value: Any, depth: int = 0) -> str:  # noqa: PLR0911 - one return a type
     """Compact, keys sorted; what JSON lacks becomes its text."""
     kind = type(value)
     if value is None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import set_prop
-from .._failures import not_found
-from .._values import FnPtr
+from rbee_scheduler_script.rhai._access import set_prop
+from rbee_scheduler_script.rhai._failures import not_found
+from rbee_scheduler_script.rhai._values import FnPtr
+
 from ._native import ANY, Native, changing, rows
 from .json import to_json
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def keys(run: Run, m: dict[str, Any]) -> list[Any]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import BITS, bit_bounds, bit_span, set_bits
-from .._compare import greater, less
-from .._errors import arithmetic
-from .._operators import wrap
-from .._tokens import I64_MIN
-from .._values import Char, Range, Steps
+from rbee_scheduler_script.rhai._access import BITS, bit_bounds, bit_span, set_bits
+from rbee_scheduler_script.rhai._compare import greater, less
+from rbee_scheduler_script.rhai._errors import arithmetic
+from rbee_scheduler_script.rhai._operators import wrap
+from rbee_scheduler_script.rhai._tokens import I64_MIN
+from rbee_scheduler_script.rhai._values import Char, Range, Steps
+
 from ._native import Native, changing, rows
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def absolute(_run: Run, x: int) -> int:

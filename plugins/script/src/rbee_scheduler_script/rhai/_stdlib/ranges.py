@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._compare import contains
-from .._errors import arithmetic
-from .._tokens import I64_MAX, I64_MIN
-from .._values import FnPtr, Range, Steps
+from rbee_scheduler_script.rhai._compare import contains
+from rbee_scheduler_script.rhai._errors import arithmetic
+from rbee_scheduler_script.rhai._tokens import I64_MAX, I64_MIN
+from rbee_scheduler_script.rhai._values import FnPtr, Range, Steps
+
 from ._native import Native, rows
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def stepped(_run: Run, start: int, end: int, step: int) -> Steps:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import set_index
-from .._text import show
-from .._values import Char, Range
+from rbee_scheduler_script.rhai._access import set_index
+from rbee_scheduler_script.rhai._text import show
+from rbee_scheduler_script.rhai._values import Char, Range
+
 from ._native import ANY, Native, changing
 from .strings import char_lower, char_upper, lower, sub_range, sub_string, upper
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def trim(run: Run, s: str) -> Any:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._access import slice_of
-from .._compare import contains
-from .._errors import arithmetic
-from .._operators import I64_MAX, I64_MIN
-from .._values import Blob, Char, Range, Steps
+from rbee_scheduler_script.rhai._access import slice_of
+from rbee_scheduler_script.rhai._compare import contains
+from rbee_scheduler_script.rhai._errors import arithmetic
+from rbee_scheduler_script.rhai._tokens import I64_MAX, I64_MIN
+from rbee_scheduler_script.rhai._values import Blob, Char, Range, Steps
+
 from ._native import Native, rows
 from .arrays import offset, span
 
 
 if TYPE_CHECKING:
-    from .._run import Run
+    from rbee_scheduler_script.rhai._run import Run
 
 
 def sub_string(run: Run, s: str, start: int, length: int = I64_MAX) -> str:
@@ -92,18 +93,21 @@ def split_at(run: Run, s: str, at: int) -> list[Any]:
 def chars(run: Run, s: str, start: int = 0, length: int = I64_MAX) -> Steps:
     begin, end = span(len(s), start, length)
     run.array(end - begin)
+    run.charge(end - begin)
     return Steps("chars", [Char(char) for char in s[begin:end]])
 
 
 def chars_range(run: Run, s: str, part: Range) -> Steps:
     begin, end = slice_of(part, len(s))
     run.array(end - begin)
+    run.charge(end - begin)
     return Steps("chars", [Char(char) for char in s[begin:end]])
 
 
 def to_chars(run: Run, s: str) -> list[Any]:
     run.array(len(s))
     run.allocate(50 * len(s))
+    run.charge(len(s))
     return [Char(char) for char in s]
 
 

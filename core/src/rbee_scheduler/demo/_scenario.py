@@ -1,0 +1,204 @@
+"""The demo's scenario: many requests, few workers, and one of them dies half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import anyio
+import attrs
+
+from rbee_scheduler._builtin import BEST_SCORE
+from rbee_scheduler._errors import ConfigError
+from rbee_scheduler._events import StreamEvent, Token
+from rbee_scheduler._plugins import Plugins, installed_plugins
+from rbee_scheduler._registry import WorkerRegistry
+from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._scheduler import Scheduler
+from rbee_scheduler._settings import SchedulerConfig
+from rbee_scheduler._transport import HttpxTransport
+from rbee_scheduler._validate import number
+from rbee_scheduler._watch import watch_workers
+from rbee_scheduler.demo._llama import llama_servers
+from rbee_scheduler.demo._record import Record, Report, report_of
+from rbee_scheduler.demo._server import LlamaServer
+from rbee_scheduler.demo._story import STORY_TOKENS, story_after
+
+
+__all__ = ["MODEL_KNOBS", "Scenario", "Show", "play"]
+
+# 68 MB and some 260 tokens/s: slow enough to watch, and to be killed in the middle of a story.
+MODEL_KNOBS: Final = {"width": 512, "layers": 8, "heads": 8, "hidden": 2048, "half": True}
+
+MODEL: Final = "tiny-bee"
+SIMPLE: Final = "simple"
+
+# The worker is killed early in a story, so that the rest must come from somebody else.
+_EARLY: Final = range(3, 10)
+
+# A request that ends within the story is answered with the rest of it.
+_PROMPTS: Final = (
+    "Tell me a story!",
+    "What did the smallest bee do?",
+    "Once upon a time",
+    "Please tell me of llamas.",
+    "A story, please: Once upon a time the smallest bee of our quiet farm",
+    "Who finished the letters?",
+)
+
+
+class Show(Protocol):
+    """Who shows the demo while it runs."""
+
+    def begin(self, servers: dict[str, LlamaServer], strategy: str) -> None:
+        """The workers, by id, are ready."""
+
+    def event(self, record: Record, event: StreamEvent) -> None:
+        """Something happened to a request; ``record`` knows it already."""
+
+    def killed(self, worker_id: str, server: LlamaServer) -> None:
+        """A worker was killed."""
+
+    def end(self) -> None:
+        """Nothing more will come, whatever the reason."""
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """What the demo does.
+
+    Attributes:
+        requests: Requests in all.
+        concurrency: Requests under way at once.
+        workers: llama.cpp servers.
+        kill: Whether to kill one of them half-way.
+        strategy: Strategy that decides; empty: ``simple`` where that plugin is installed.
+    """
+
+    requests: int = attrs.field(default=40, validator=number(at_least=1))
+    concurrency: int = attrs.field(default=8, validator=number(at_least=1))
+    workers: int = attrs.field(default=3, validator=number(at_least=1))
+    kill: bool = True
+    strategy: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if self.kill and self.workers < 2:  # noqa: PLR2004 - one must be left
+            raise ConfigError(
+                "the only worker can't be killed", hint="use --workers 2 or more, or --no-kill"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Slots of each worker: together, enough for what is under way at once."""
+        return -(-self.concurrency // self.workers)
+
+    @property
+    def half(self) -> int:
+        """Requests that have ended when the worker is killed; others are yet to begin."""
+        return max(0, min(self.requests // 2, self.requests - self.concurrency))
+
+
+async def play(scenario: Scenario, model: Path, show: Show, *, backend: str = "asyncio") -> Report:
+    """Start the workers, send the requests, kill a worker; return how it went.
+
+    Args:
+        scenario: What to do.
+        model: The story model's file.
+        show: Who shows it.
+        backend: Name of the event loop, for the report.
+
+    Raises:
+        ServerStartFailed: A llama.cpp server did not come up.
+        DemoExtraMissing: The extra ``rbee-scheduler[demo]`` is not installed.
+        ConfigError: There is no such strategy.
+    """
+    plugins = _plugins(scenario.strategy)
+    strategy = scenario.strategy or (SIMPLE if SIMPLE in plugins.strategies else BEST_SCORE)
+    registry, transport = WorkerRegistry(), HttpxTransport()
+    async with Scheduler(
+        registry, plugins, SchedulerConfig(strategy=strategy), transport=transport
+    ) as scheduler:
+        options = {"slots": scenario.slots, "context": 256}
+        async with llama_servers(model, scenario.workers, **options) as started:
+            servers = {f"worker-{number}": server for number, server in enumerate(started, 1)}
+            for worker_id, server in servers.items():
+                registry.add_url(server.url, id=worker_id)
+            async with watch_workers(registry, transport, interval=0.5):
+                stage = _Stage(scenario, scheduler, servers, show)
+                show.begin(servers, strategy)
+                try:
+                    began = anyio.current_time()
+                    await stage.play()
+                    seconds = anyio.current_time() - began
+                finally:
+                    show.end()
+    return report_of(
+        stage.records,
+        backend=backend,
+        strategy=strategy,
+        seconds=seconds,
+        workers=servers,
+        killed=stage.killed,
+    )
+
+
+class _Stage:
+    """The scenario under way."""
+
+    def __init__(
+        self, scenario: Scenario, scheduler: Scheduler, servers: dict[str, LlamaServer], show: Show
+    ) -> None:
+        self._scenario = scenario
+        self._scheduler = scheduler
+        self._servers = servers
+        self._show = show
+        self.records: list[Record] = []
+        self.killed = ""
+
+    async def play(self) -> None:
+        numbers = iter(range(1, self._scenario.requests + 1))
+        async with anyio.create_task_group() as tasks:
+            for lane in range(self._scenario.concurrency):
+                tasks.start_soon(self._send_all, lane, numbers)
+
+    async def _send_all(self, lane: int, numbers: Iterator[int]) -> None:
+        """Send requests one after the other, as long as there are any."""
+        for number in numbers:
+            prompt = _PROMPTS[number % len(_PROMPTS)]
+            record = Record(
+                job_id=f"job-{number:02}", lane=lane, prompt=prompt, expected=story_after(prompt)
+            )
+            self.records.append(record)
+            request = InferenceRequest(
+                job_id=record.job_id,
+                model=MODEL,
+                prompt=prompt,
+                max_tokens=STORY_TOKENS + 8,
+                temperature=0.0,
+                resume=True,
+            )
+            async with self._scheduler.stream(request) as events:
+                async for event in events:
+                    record.take(event)
+                    self._show.event(record, event)
+                    if isinstance(event, Token):
+                        self._maybe_kill(record)
+
+    def _maybe_kill(self, record: Record) -> None:
+        """Kill the worker that tells this very story, once half of them are told."""
+        told = sum(one.outcome is not None for one in self.records)
+        due = self._scenario.kill and not self.killed and told >= self._scenario.half
+        if due and record.pieces in _EARLY:
+            self.killed = record.worker_id
+            server = self._servers[record.worker_id]
+            server.kill()
+            self._show.killed(record.worker_id, server)
+
+
+def _plugins(strategy: str) -> Plugins:
+    """Return the plugins: all where a strategy was asked for, else ``simple`` alone."""
+    if strategy:
+        return Plugins()
+    installed = installed_plugins()
+    return Plugins([SIMPLE] if any(plugin.name == SIMPLE for plugin in installed) else [])
