@@ -22,6 +22,7 @@ from rbee_scheduler._version import __version__
 
 
 if TYPE_CHECKING:
+    from rbee_scheduler._answers import Act as Act
     from rbee_scheduler._answers import Allow as Allow
     from rbee_scheduler._answers import Charge as Charge
     from rbee_scheduler._answers import Deny as Deny
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     from rbee_scheduler._clock import Clock as Clock
     from rbee_scheduler._clock import SystemClock as SystemClock
     from rbee_scheduler._commands import PoolCommand as PoolCommand
+    from rbee_scheduler._config import Configuration as Configuration
+    from rbee_scheduler._config import load_configuration as load_configuration
     from rbee_scheduler._decision import Decision as Decision
     from rbee_scheduler._decision import ScheduleResult as ScheduleResult
+    from rbee_scheduler._deployment import Deployment as Deployment
     from rbee_scheduler._errors import Cancelled as Cancelled
     from rbee_scheduler._errors import CapacityExceeded as CapacityExceeded
     from rbee_scheduler._errors import ConfigError as ConfigError
@@ -92,6 +96,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._settings import SchedulerConfig as SchedulerConfig
     from rbee_scheduler._settings import TimeoutConfig as TimeoutConfig
     from rbee_scheduler._snapshot import Snapshot as Snapshot
+    from rbee_scheduler._surroundings import Surroundings as Surroundings
     from rbee_scheduler._transport import HttpCall as HttpCall
     from rbee_scheduler._transport import HttpResponse as HttpResponse
     from rbee_scheduler._transport import HttpxTransport as HttpxTransport
@@ -104,11 +109,13 @@ if TYPE_CHECKING:
 
 # Room -> the public names it holds.
 _ROOMS = {
-    "_answers": "Allow Charge Deny Reject Scores Soft Wait",
+    "_answers": "Act Allow Charge Deny Reject Scores Soft Wait",
     "_catalog": "Catalog ModelInfo",
     "_clock": "Clock SystemClock",
     "_commands": "PoolCommand",
+    "_config": "Configuration load_configuration",
     "_decision": "Decision ScheduleResult",
+    "_deployment": "Deployment",
     "_errors": "Cancelled CapacityExceeded ConfigError DeadlineExceeded HeartbeatRefused"
     " InvalidRequest NoWorkersAvailable ParseError PluginError PolicyError PolicyTimeout"
     " PromptTooLarge QuotaExceeded Rejected SchedulerError StreamConnectionFailed"
@@ -129,6 +136,7 @@ _ROOMS = {
     "_scheduler": "Scheduler",
     "_settings": "LimitsConfig QueueConfig RetryConfig SchedulerConfig TimeoutConfig",
     "_snapshot": "Snapshot",
+    "_surroundings": "Surroundings",
     "_transport": "HttpCall HttpResponse HttpxTransport Transport",
     "_wire": "loads structure unstructure",
     "_worker": "Worker",

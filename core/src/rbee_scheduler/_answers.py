@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import attrs
+from attrs.validators import deep_iterable, instance_of
 
+from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._outcome import Outcome
+from rbee_scheduler._validate import as_tuple, number
 
 
-__all__ = ["Allow", "Charge", "Deny", "Reject", "Scores", "Soft", "Wait"]
+__all__ = ["Act", "Allow", "Charge", "Deny", "Reject", "Scores", "Soft", "Wait"]
+
+_SECONDS = number(at_least=0, optional=True)
 
 
 class Charge(Protocol):
@@ -25,11 +30,17 @@ class Charge(Protocol):
         ...
 
 
+def _is_charge(_: Any, __: Any, value: Any) -> None:
+    # Found now, the check fails closed; found at the end, the booking would stand for ever.
+    if value is not None and not (hasattr(value, "settle") and hasattr(value, "refund")):
+        raise TypeError(f"{value!r} is no charge: it needs settle(outcome) and refund()")
+
+
 @attrs.frozen
 class Allow:
     """A quota check's yes, with what it booked."""
 
-    charge: Charge | None = None
+    charge: Charge | None = attrs.field(default=None, validator=_is_charge)
 
 
 @attrs.frozen
@@ -41,8 +52,8 @@ class Deny:
         retry_after: Seconds until another try makes sense, where known.
     """
 
-    reason: str
-    retry_after: float | None = attrs.field(default=None, kw_only=True)
+    reason: str = attrs.field(validator=instance_of(str))
+    retry_after: float | None = attrs.field(default=None, kw_only=True, validator=_SECONDS)
 
 
 @attrs.frozen
@@ -86,8 +97,8 @@ class Wait:
         retry_after: Seconds after which to ask again, even when nothing has changed.
     """
 
-    reason: str = ""
-    retry_after: float | None = attrs.field(default=None, kw_only=True)
+    reason: str = attrs.field(default="", validator=instance_of(str))
+    retry_after: float | None = attrs.field(default=None, kw_only=True, validator=_SECONDS)
 
 
 @attrs.frozen
@@ -98,4 +109,20 @@ class Reject:
         reason: Shown to the client.
     """
 
-    reason: str
+    reason: str = attrs.field(validator=instance_of(str))
+
+
+@attrs.frozen
+class Act:
+    """Wraps a selector's answer: the answer, and commands that go out with it.
+
+    Attributes:
+        answer: What it would answer bare: worker ids, `Wait`, `Reject`, or None.
+        commands: For pool managers (`rbee_pool_command`), in this order. An explanation
+            shows them and sends none.
+    """
+
+    answer: Sequence[str] | Wait | Reject | None
+    commands: tuple[PoolCommand, ...] = attrs.field(
+        converter=as_tuple, validator=deep_iterable(instance_of(PoolCommand))
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._validate import as_tuple, non_empty, number
+from rbee_scheduler._validate import as_tuple, integer, listed, non_empty
 
 
 __all__ = ["Catalog", "ModelInfo"]
@@ -18,17 +18,21 @@ class ModelInfo:
     """One model of the catalog; sizes in bytes, lengths in tokens."""
 
     model_ref: str = attrs.field(validator=non_empty)
-    aliases: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    aliases: tuple[str, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(str, "names")
+    )
     family: str = ""
     size: str = ""
     quantization: str = ""
-    vram_required_bytes: int = attrs.field(default=0, validator=number(at_least=0))
-    context_length: int = attrs.field(default=0, validator=number(at_least=0))
-    capabilities: tuple[str, ...] = attrs.field(default=("text-gen",), converter=as_tuple)
+    vram_required_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
+    context_length: int = attrs.field(default=0, validator=integer(at_least=0))
+    capabilities: tuple[str, ...] = attrs.field(
+        default=("text-gen",), converter=as_tuple, validator=listed(str, "task types")
+    )
     supports_determinism: bool = False
     supports_streaming: bool = True
     estimated_tokens_per_sec: Mapping[str, float] = attrs.field(factory=dict)
-    file_size_bytes: int = attrs.field(default=0, validator=number(at_least=0))
+    file_size_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
 
 
 class Catalog:
@@ -54,6 +58,10 @@ class Catalog:
         self._by_ref: dict[str, ModelInfo] = {}
         self._refs: dict[str, str] = {}
         for model in models:
+            if model.model_ref in self._by_ref:
+                raise ConfigError(
+                    f"{model.model_ref!r} names two models", hint="list each model once"
+                )
             self._by_ref[model.model_ref] = model
             for name in (model.model_ref, *model.aliases):
                 taken = self._refs.setdefault(name, model.model_ref)

@@ -18,7 +18,7 @@ import attrs
 
 from rbee_scheduler._config_keys import Key, Keys
 from rbee_scheduler._deployment import Deployment, Document
-from rbee_scheduler._errors import ConfigError, SchedulerError
+from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._wire import structure
 
 
@@ -203,13 +203,4 @@ def _lay(data: dict[str, Any], key: Key, text: str, origin: str) -> None:
 
 
 def _checked(data: Mapping[str, Any], place: str) -> Document:
-    try:
-        return structure(data, Document, place=place, error=ConfigError)
-    except ConfigError:
-        raise
-    except SchedulerError as error:
-        # A value out of range is the request's fault in a request; here it is the file's.
-        moved = ConfigError(error.message, hint=error.hint, place=error.place)
-        for note in getattr(error, "__notes__", ()):
-            moved.add_note(note)
-        raise moved from None
+    return structure(data, Document, place=place, error=ConfigError)

@@ -6,7 +6,7 @@ They are read off the classes that hold the values, so a new setting needs no wo
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
@@ -101,9 +101,10 @@ class Keys:
                 continue
             key = self._by_variable.get(variable)
             if key is None:
-                known = {**self._by_variable, **dict.fromkeys(_OTHER_VARIABLES)}
                 raise ConfigError(
-                    "unknown environment variable", place=variable, hint=_nearest(variable, known)
+                    "unknown environment variable",
+                    place=variable,
+                    hint=_nearest(variable, {*self._by_variable, *_OTHER_VARIABLES}, PREFIX),
                 )
             yield key, environ[variable]
 
@@ -117,6 +118,10 @@ def _keys_of(holder: Any, prefix: str) -> Iterator[Key]:
             yield Key(name=prefix + field.name, default=value)
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else "'rbee-scheduler config show' lists all keys"
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a hint; the prefix that all names share makes none of them near."""
+    bare = sorted(known_name.removeprefix(prefix) for known_name in known)
+    near = get_close_matches(name.removeprefix(prefix), bare, n=1)
+    if near:
+        return f"did you mean {prefix}{near[0]}?"
+    return "'rbee-scheduler config show' lists all keys"

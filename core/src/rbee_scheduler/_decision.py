@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._errors import SchedulerError
 from rbee_scheduler._worker import Worker
 
@@ -26,6 +27,7 @@ class Decision:
         reason: Why there is no worker, for ``"wait"`` and ``"reject"``.
         error: What a rejected request ends with.
         retry_after: For ``"wait"``: seconds after which to ask again.
+        commands: What pool managers are told with it.
     """
 
     action: Literal["dispatch", "wait", "reject"]
@@ -37,6 +39,7 @@ class Decision:
     # Two errors are equal when they say the same; by itself Python compares identity.
     error: SchedulerError | None = attrs.field(default=None, eq=repr)
     retry_after: float | None = None
+    commands: tuple[PoolCommand, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -72,7 +72,8 @@ class SchedulerError(Exception):
     Attributes:
         code: Stable upper-case name; safe to compare and to show to clients.
         http_status: The status a gateway answers with.
-        retryable: Whether the same request may succeed later or elsewhere.
+        retryable: Whether the same request may succeed later or elsewhere. A property of
+            the class, but of `WorkerError` one of the worker's status.
 
     Example:
         >>> error = NoWorkersAvailable("no worker serves 'm'", hint="add one")
@@ -82,7 +83,7 @@ class SchedulerError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     http_status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
         self,
@@ -240,6 +241,7 @@ class WorkerError(SchedulerError):
         super().__init__(message, **place)
         self.status = status
         self.body = body
+        self.retryable = self.at_fault
 
     @property
     def at_fault(self) -> bool:
@@ -249,6 +251,10 @@ class WorkerError(SchedulerError):
         about the request, and would be the same everywhere.
         """
         return self.status in {408, 425, 429} or not 400 <= self.status < 500  # noqa: PLR2004 - HTTP's own classes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data, with the worker's status where it has one."""
+        return super().to_dict() | ({"status": self.status} if self.status else {})
 
 
 class ParseError(SchedulerError):
@@ -293,6 +299,11 @@ class PluginError(SchedulerError):
             source = f"{source} in {self.hook}"
         text = super().__str__()
         return f"{source}: {text}" if source else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain data, with what is known of the plugin."""
+        named = {"plugin": self.plugin, "distribution": self.distribution, "hook": self.hook}
+        return super().to_dict() | {key: value for key, value in named.items() if value}
 
 
 class PolicyError(PluginError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable
 
 from rbee_scheduler._events import Error, StreamEvent, Token
 
@@ -19,11 +18,11 @@ class EventStream:
     def __init__(self, events: AsyncIterator[StreamEvent]) -> None:
         self._events = events
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return self._events
 
-    async def __anext__(self) -> StreamEvent:
-        return await anext(self._events)
+    def __anext__(self) -> Awaitable[StreamEvent]:
+        return self._events.__anext__()
 
     async def text(self) -> str:
         """Return all of the generated text.

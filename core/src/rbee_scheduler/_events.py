@@ -21,6 +21,7 @@ __all__ = [
     "StreamEvent",
     "Token",
     "WorkerEvent",
+    "WorkerEventKind",
 ]
 
 
@@ -143,6 +144,9 @@ class RequestEvent:
     outcome: Outcome | None = None
 
 
+WorkerEventKind = Literal["came", "changed", "online", "offline", "left"]
+
+
 @attrs.frozen(kw_only=True)
 class WorkerEvent:
     """A worker came, changed, or left, for `rbee_worker_event`.
@@ -154,7 +158,7 @@ class WorkerEvent:
         reason: Why, where something is known.
     """
 
-    kind: Literal["came", "changed", "online", "offline", "left"]
+    kind: WorkerEventKind
     worker_id: str
     at: float
     reason: str = ""

@@ -13,11 +13,11 @@ from contextlib import aclosing
 from random import Random
 
 import anyio
-import attrs
 
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import Decision
 from rbee_scheduler._errors import (
+    Cancelled,
     NoWorkersAvailable,
     ParseError,
     PluginError,
@@ -26,7 +26,7 @@ from rbee_scheduler._errors import (
     WorkerError,
 )
 from rbee_scheduler._events import End, Error, Metrics, Queued, Started, StreamEvent, Token
-from rbee_scheduler._life import RequestLife, outcome_kind
+from rbee_scheduler._life import RequestLife
 from rbee_scheduler._outcome import Usage
 from rbee_scheduler._placement import Placement
 from rbee_scheduler._registry import WorkerRegistry
@@ -75,8 +75,7 @@ class _Text:
         self._before = self.pieces
         if not self.pieces or self._kept is None:
             return request
-        return attrs.evolve(
-            request,
+        return request.changed(
             prompt=request.prompt + "".join(self._kept),
             max_tokens=request.max_tokens - self.pieces,
         )
@@ -142,8 +141,12 @@ class Executor:
                 life.admit(self._registry.snapshot)
                 failure: SchedulerError | None = None
                 while True:
-                    placed = await self._place(life, prefer, failure)
-                    prefer = ""
+                    if failure is not None:
+                        placed = await self._place_again(life, failure)
+                    elif prefer:
+                        placed = self._placement.place_on(life, prefer)
+                    else:
+                        placed = self._placement.place(life)
                     if isinstance(placed, Decision):
                         job, position = self._placement.enqueue(life, placed)
                         try:
@@ -161,30 +164,43 @@ class Executor:
                         failure = error
                     await self._after(life, failure, text)
             except SchedulerError as error:
-                outcome = await life.finish(outcome_kind(error), error)
+                outcome = await life.finish(error)
                 yield Error(error, outcome)
                 return
             self._registry.report_success(life.worker_id)
-            yield End(await life.finish("success"), text.last_line)
+            yield End(await life.finish(), text.last_line)
+        except Exception as bug:  # not the caller's doing: told as what it is, and not hidden
+            await life.finish(SchedulerError(f"{type(bug).__name__}: {bug}"))
+            raise
         finally:
-            # Only a caller who left gets here with the request still open.
-            await life.finish("cancelled")
+            if life.outcome is None:
+                await life.finish(Cancelled("the caller left"))
 
-    async def _place(
-        self, life: RequestLife, prefer: str, failure: SchedulerError | None
+    async def _place_again(
+        self, life: RequestLife, failure: SchedulerError
     ) -> Reservation | Decision:
-        """Return a worker's slot, or why to wait; after a failure, with pauses in between."""
+        """Return a worker's slot, or why to wait, for a request that has failed.
+
+        Another worker is tried at once; coming back to one that failed takes a pause, and
+        when nobody else is up, the pause lasts until one of them may be back.
+        """
+        retry = self._config.retry
+        attempt = life.attempts + 1
         while True:
+            recovery = 0.0
             try:
-                if prefer:
-                    return self._placement.place_on(life, prefer)
-                return self._placement.place(life)
-            except NoWorkersAvailable as refusal:
-                # The worker that failed may be the only one, and back in a moment.
-                if failure is None or life.attempts >= self._config.retry.max_attempts:
-                    raise (failure or refusal) from None
-                life.attempts += 1
-                await self._pause(life)
+                placed = self._placement.place(life)
+                if isinstance(placed, Reservation) or not life.tried:
+                    return placed
+            except NoWorkersAvailable:
+                moment = self._registry.next_recovery()
+                if moment is None or attempt > retry.max_attempts:
+                    raise failure from None
+                recovery = moment - self._clock.monotonic()
+            pause = max(retry.delay(attempt, self._rng.random()), recovery)
+            await life.patience.doze(pause, anyio.Event())
+            life.tried.clear()
+            attempt += 1
 
     async def _attempt(
         self, life: RequestLife, reservation: Reservation, text: _Text, *, every_line: bool
@@ -203,19 +219,19 @@ class Executor:
             yield Started(life.request.job_id, life.worker_id, life.attempts)
             await stream.open()
             while (piece := await stream.next()) is not None:
-                if piece.text:
-                    life.token()
-                    text.add(piece.text)
-                    yield Token(piece.text, piece.data)
                 if piece.finish_reason:
                     life.finish_reason = piece.finish_reason
                 if piece.usage is not None:
                     life.usage = text.total(piece.usage)
-                if piece.done:
+                if piece.text:
+                    life.token()
+                    text.add(piece.text)
+                    yield Token(piece.text, piece.data)
+                elif piece.done:
                     text.last_line = piece.data
-                elif not piece.text and (piece.usage is not None or piece.values is not None):
+                elif piece.usage is not None or piece.values is not None:
                     yield Metrics(piece.usage or Usage(), piece.values or {}, piece.data)
-                elif not piece.text and every_line:
+                elif every_line:
                     yield Token("", piece.data)
         except SchedulerError as error:
             error.worker_id = error.worker_id or life.worker_id
@@ -225,25 +241,17 @@ class Executor:
 
     async def _after(self, life: RequestLife, failure: SchedulerError, text: _Text) -> None:
         """Clean up after a failed try; return when another one is worth it, else raise."""
-        await life.leave(failure)
-        if isinstance(failure, WorkerError) and not failure.at_fault:
-            raise failure
-        if not isinstance(failure, PluginError):
+        at_fault = not isinstance(failure, WorkerError) or failure.at_fault
+        if at_fault and not isinstance(failure, PluginError):
+            # Before its slot is free again: nobody who waits should get it now.
             unreachable = type(failure) is WorkerCommunicationFailed
             self._registry.report_failure(life.worker_id, unreachable=unreachable)
+        await life.leave(failure)
+        if not at_fault:
+            raise failure
         if life.attempts >= self._config.retry.max_attempts:
             raise failure
         if text.pieces and not text.can_go_on(life.request):
             raise failure
         life.tried.add(life.worker_id)
         life.tell("retry", error=failure)
-        request = life.request
-        free = self._registry.snapshot().free(request.model, request.task_type)
-        # Another worker may be tried at once; coming back to one that failed takes a pause.
-        if all(worker.id in life.tried for worker in free):
-            await self._pause(life)
-            life.tried.clear()
-
-    async def _pause(self, life: RequestLife) -> None:
-        seconds = self._config.retry.delay(life.attempts + 1, self._rng.random())
-        await life.patience.doze(seconds, anyio.Event())

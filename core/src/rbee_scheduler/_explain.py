@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from typing import Any
 
 import attrs
 
+from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._decision import Decision
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._snapshot import Snapshot
@@ -90,6 +94,7 @@ class Explanation:
         workers: What became of each worker that serves the model.
         relaxed: Whether the soft filters were dropped, because they left nobody.
         failures: Plugins that failed.
+        commands: What pool managers would be told.
     """
 
     job_id: str
@@ -103,10 +108,11 @@ class Explanation:
     workers: tuple[WorkerExplanation, ...] = ()
     relaxed: bool = False
     failures: tuple[str, ...] = ()
+    commands: tuple[PoolCommand, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation as plain JSON values."""
-        return attrs.asdict(self)
+        """Return the explanation as plain JSON values; a NaN score is null, as JSON has none."""
+        return attrs.asdict(self, value_serializer=_json_value)
 
     def to_text(self) -> str:
         """Return the explanation for people."""
@@ -129,6 +135,10 @@ class Explanation:
             return f"goes to {self.worker_id}{others} ({by})"
         verb = "waits" if self.action == "wait" else "is refused"
         return f"{verb}: {self.reason} (strategy {self.strategy})"
+
+
+def _json_value(_: Any, __: Any, value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _worker_lines(worker: WorkerExplanation) -> list[str]:
@@ -173,16 +183,21 @@ def explain_decision(
         workers=workers,
         relaxed=trace.relaxed,
         failures=tuple(str(failure) for failure in trace.failures),
+        commands=decision.commands,
     )
 
 
 def _explain_worker(worker: Worker, trace: Trace, order: tuple[str, ...]) -> WorkerExplanation:
     contributions = tuple(
         Contribution(
-            plugin=plugin, raw=pairs[worker.id][0], weight=weight, weighted=pairs[worker.id][1]
+            plugin=plugin,
+            raw=None if raw is None else float(raw),
+            weight=weight,
+            weighted=weighted,
         )
         for plugin, weight, pairs in trace.contributions
         if worker.id in pairs
+        for raw, weighted in [pairs[worker.id]]
     )
     return WorkerExplanation(
         worker_id=worker.id,
@@ -191,14 +206,16 @@ def _explain_worker(worker: Worker, trace: Trace, order: tuple[str, ...]) -> Wor
             _verdict(plugin, drops, worker.id, soft=soft) for plugin, drops, soft in trace.drops
         ),
         contributions=contributions,
-        total=sum(part.weighted for part in contributions) if contributions else None,
+        # Not sum(), which rounds otherwise from Python 3.12 on: the decision's own number.
+        total=reduce(add, [part.weighted for part in contributions]) if contributions else None,
         place=order.index(worker.id) + 1 if worker.id in order else 0,
     )
 
 
 def _verdict(plugin: str, drops: Mapping[str, str], worker_id: str, *, soft: bool) -> Verdict:
-    reason = drops.get(worker_id)
-    return Verdict(plugin=plugin, kept=reason is None, reason=reason or "", soft=soft)
+    if worker_id not in drops:
+        return Verdict(plugin=plugin, kept=True, soft=soft)
+    return Verdict(plugin=plugin, kept=False, reason=str(drops[worker_id]), soft=soft)
 
 
 def _state(worker: Worker, request: InferenceRequest) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
+from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._pool import POOL_STATUSES, Gpu
-from rbee_scheduler._validate import as_tuple, non_empty, number
+from rbee_scheduler._validate import as_tuple, listed, non_empty, number, one_of
 from rbee_scheduler._worker import Worker
 
 
@@ -19,7 +22,7 @@ class HiveHeartbeat:
     Attributes:
         hive_id: The pool.
         timestamp: Wall-clock ms at the sender; on the wire also ISO 8601.
-        workers: Every worker it runs; one that is missing has left.
+        workers: Every worker it runs, each once; one that is missing has left.
         endpoint: Base URL of its agent.
         status: Its own opinion of its health.
         region: Where it stands.
@@ -29,12 +32,30 @@ class HiveHeartbeat:
 
     hive_id: str = attrs.field(validator=non_empty)
     timestamp: float = attrs.field(validator=number(at_least=0))
-    workers: tuple[Worker, ...] = attrs.field(default=(), converter=as_tuple)
+    workers: tuple[Worker, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(Worker, "workers")
+    )
     endpoint: str = ""
-    status: str = attrs.field(default="healthy", validator=attrs.validators.in_(POOL_STATUSES))
+    status: str = attrs.field(default="healthy", validator=one_of(POOL_STATUSES))
     region: str = ""
-    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=as_tuple)
-    cached_models: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    gpus: tuple[Gpu, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(Gpu, "GPUs")
+    )
+    cached_models: tuple[str, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(str, "model names")
+    )
+
+    @workers.validator
+    def _each_once(self, _: Any, workers: tuple[Worker, ...]) -> None:
+        seen: set[str] = set()
+        for index, worker in enumerate(workers):
+            if worker.id in seen:
+                raise ConfigError(
+                    f"the worker {worker.id!r} is there twice",
+                    place=f"$.workers[{index}].id",
+                    hint="give each worker an id of its own",
+                )
+            seen.add(worker.id)
 
 
 @attrs.frozen(kw_only=True)

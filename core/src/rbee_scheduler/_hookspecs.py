@@ -35,7 +35,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from rbee_scheduler._answers import Allow, Deny, Reject, Scores, Soft, Wait
+    from rbee_scheduler._answers import Act, Allow, Deny, Reject, Scores, Soft, Wait
     from rbee_scheduler._commands import PoolCommand
     from rbee_scheduler._events import RequestEvent, WorkerEvent
     from rbee_scheduler._outcome import Outcome
@@ -85,7 +85,8 @@ def rbee_configure(name: str, options: Any) -> object | None:
     """Called once for each instance of the plugin. Return what carries its other hooks.
 
     A deployment may list one plugin several times, under different names and with
-    different options; each gets a call and answers an object of its own. A plugin
+    different options; each gets a call and answers an object of its own. That object
+    carries all hooks but `rbee_options`, this one and `rbee_register_commands`. A plugin
     without this hook is its own, and only, instance.
 
     Args:
@@ -107,11 +108,12 @@ def rbee_configure(name: str, options: Any) -> object | None:
 def rbee_register_strategies() -> Mapping[str, object]:
     """Called at start. Return strategies by name.
 
-    A strategy is an object with decision hooks of its own (filter, score, select), which
+    A strategy is an object with hooks of its own (mostly filter, score, select), which
     take part only when the deployment, or a request that may, chooses it by name. Hooks
-    of the plugin itself take part in every decision.
+    of the plugin itself take part in every decision; the hooks of the start,
+    `rbee_worker_event` and `rbee_pool_command` can't be a strategy's.
 
-    Two distributions that claim one name stop the start with an error naming both.
+    Two plugins that claim one name stop the start with an error naming both distributions.
 
     Returns:
         Name -> object with decision hooks marked by `hookimpl`.
@@ -134,9 +136,12 @@ def rbee_register_strategies() -> Mapping[str, object]:
 def rbee_register_commands(cli: click.Group) -> None:
     """Called when the command line needs a command it does not know itself.
 
+    One plugin is asked once, however many instances it has. One that raises is logged,
+    and the others' commands are there all the same.
+
     Args:
         cli: The ``rbee-scheduler`` group; add commands to it. A command name that is
-            taken stops the start with an error naming both distributions.
+            taken ends the program with an error naming both distributions.
 
     Example::
 
@@ -226,8 +231,9 @@ def rbee_score_workers(
 
     Each scorer's numbers are brought to 0..1 (1 is best, by the declared direction and
     range, or the range seen), multiplied by the plugin's ``weight`` and summed. A
-    candidate that is left out, or gets NaN, counts 0. A scorer that raises makes the
-    fall-back strategy decide.
+    candidate that is left out, or gets NaN, counts 0. A scorer that raises, or answers
+    something else, makes the fall-back strategy decide, or refuses the request, as said
+    for filters.
 
     Args:
         request: The request.
@@ -251,19 +257,20 @@ def rbee_select_worker(
     candidates: Sequence[Worker],
     scores: Mapping[str, float],
     snapshot: Snapshot,
-) -> Sequence[str] | Wait | Reject | None:
+) -> Sequence[str] | Wait | Reject | Act | None:
     """Called last. Return worker ids, best first. Stops at the first answer.
 
-    ==================  ==================================================================
-    answer              meaning
-    ==================  ==================================================================
-    ``None``            no opinion; the next plugin is asked. When nobody answers, the best
-                        scored candidates are taken, the earliest registered of equals
-    ``[id, ...]``       the first one serves, the others are fall-backs in this order; as
-                        many as `max_attempts` are used. An empty list is ``Wait()``
-    ``Wait(reason)``    not now: the request waits in the queue
-    ``Reject(reason)``  never: the request ends with `Rejected`
-    ==================  ==================================================================
+    ===================  =================================================================
+    answer               meaning
+    ===================  =================================================================
+    ``None``             no opinion; the next plugin is asked. When nobody answers, the best
+                         scored candidates are taken, the earliest registered of equals
+    ``[id, ...]``        the first one serves, the next ones are fall-backs in this order;
+                         five are kept in all. An empty list is ``Wait()``
+    ``Wait(reason)``     not now: the request waits in the queue
+    ``Reject(reason)``   never: the request ends with `Rejected`
+    ``Act(answer, ..)``  one of the above, and commands for `rbee_pool_command`
+    ===================  =================================================================
 
     A selector that raises, or names a worker that is no candidate, makes the fall-back
     strategy decide.
@@ -272,7 +279,7 @@ def rbee_select_worker(
         request: The request.
         candidates: The workers that passed the filters, in registration order; at
             least one.
-        scores: Worker id -> summed score; empty when nobody scored.
+        scores: Worker id -> summed score, read only; empty when nobody scored.
         snapshot: All workers at this moment.
 
     Example::
@@ -337,8 +344,9 @@ def rbee_release(request: InferenceRequest, worker: Worker, outcome: Outcome) ->
     """Called when a request is through with a worker, in reverse order. May be async.
 
     Called once for each `rbee_reserve` that returned, always: after success, error,
-    cancellation and time-out, shielded from cancellation. One that raises or takes too
-    long is named and counted, and the others are still called.
+    cancellation and time-out, shielded from cancellation; a plugin without an
+    `rbee_reserve` is called, too. One that raises or takes too long is named and counted,
+    and the others are still called.
 
     Args:
         request: The request.
@@ -378,7 +386,7 @@ def rbee_worker_event(event: WorkerEvent, snapshot: Snapshot) -> None:
 def rbee_pool_command(command: PoolCommand, snapshot: Snapshot) -> bool | None:
     """Called when a policy wants a worker started or evicted. May be async.
 
-    Stops at the first ``True``. When nobody handles a command, the decision says so.
+    Stops at the first answer that is not None.
 
     ==========  ====================================================
     answer      meaning

@@ -21,11 +21,12 @@ V = TypeVar("V")
 class _Groups(Generic[K, V]):
     """Values in slot order, grouped by key."""
 
-    __slots__ = ("_edited", "_frozen")
+    __slots__ = ("_edited", "_frozen", "_stale")
 
     def __init__(self) -> None:
         self._edited: dict[K, OrderedSlots[V]] = {}
         self._frozen: BucketMap[K, Sequence[V]] = BucketMap()
+        self._stale: set[K] = set()  # frozen when they are asked for: many changes, one copy
 
     def set(self, keys: Iterable[K], slot: int, value: V) -> None:
         for key in keys:
@@ -33,21 +34,25 @@ class _Groups(Generic[K, V]):
             if group is None:
                 group = self._edited[key] = OrderedSlots()
             group.set(slot, value)
-            self._frozen.set(key, group.freeze())
+            self._stale.add(key)
 
     def remove(self, keys: Iterable[K], slot: int) -> None:
         for key in keys:
             group = self._edited.get(key)
-            if group is None:
-                continue
-            group.remove(slot)
-            if group:
-                self._frozen.set(key, group.freeze())
-            else:
-                del self._edited[key]
-                self._frozen.remove(key)
+            if group is not None:
+                group.remove(slot)
+                self._stale.add(key)
 
     def freeze(self) -> FrozenMap[K, Sequence[V]]:
+        if self._stale:
+            for key in self._stale:
+                group = self._edited[key]
+                if group:
+                    self._frozen.set(key, group.freeze())
+                else:
+                    del self._edited[key]
+                    self._frozen.remove(key)
+            self._stale.clear()
         return self._frozen.freeze()
 
 

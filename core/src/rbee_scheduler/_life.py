@@ -24,6 +24,7 @@ from rbee_scheduler._errors import (
     DeadlineExceeded,
     InvalidRequest,
     NoWorkersAvailable,
+    PluginError,
     QuotaExceeded,
     Rejected,
     SchedulerError,
@@ -31,6 +32,7 @@ from rbee_scheduler._errors import (
 )
 from rbee_scheduler._events import RequestEvent
 from rbee_scheduler._observe import Observer
+from rbee_scheduler._outbox import Outbox
 from rbee_scheduler._outcome import Outcome, OutcomeKind, Usage
 from rbee_scheduler._patience import Patience
 from rbee_scheduler._plugins import Call, Chain
@@ -74,8 +76,9 @@ class RequestLife:
 
     __slots__ = (
         "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ran",
-        "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason", "first_token_at",
-        "outcome", "patience", "queued_seconds", "request", "tried", "usage", "worker_id",
+        "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason",
+        "first_token_at", "outbox", "outcome", "patience", "queued_seconds", "request", "tried", "usage",
+        "worker_id",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +96,7 @@ class RequestLife:
         self.chain = chain
         self.patience = patience
         self.decision = Decision("wait", chain.strategy, reason="not decided yet")
+        self.outbox = Outbox(chain, clock, observer, hook_timeout)
         self.attempts = 0
         self.tried: set[str] = set()
         self.worker_id = ""
@@ -108,7 +112,7 @@ class RequestLife:
         self._admitted_at = clock.monotonic()
         self._charges: list[tuple[Call, Charge]] = []
         self._reservation: Reservation | None = None
-        self._ready: set[str] = set()  # plugins whose rbee_reserve returned
+        self._ready: set[tuple[str, str]] = set()  # whose rbee_reserve returned
         self._ran = False  # a worker was about to get it
 
     # ---- admission ---------------------------------------------------------------------
@@ -168,6 +172,8 @@ class RequestLife:
         self.worker_id = worker.id
         self.attempts += 1
         self.tell("scheduled", strategy=self.decision.strategy)
+        if self.outbox:
+            await self.outbox.send()
         for call in self.chain.reserve:
             try:
                 answer = call.function(self.request, worker)
@@ -175,12 +181,12 @@ class RequestLife:
                     await self.patience.wait(self._hook_timeout, self._too_slow, answer)
             except (Cancelled, DeadlineExceeded):
                 raise
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
                 error = call.failure(problem)
                 self._observer.plugin_failed(error)
                 await self.leave(error)
-                raise error from problem
-            self._ready.add(call.plugin)
+                raise error from error.__cause__
+            self._ready.add((call.plugin, call.strategy))
         self._ran = True
 
     async def leave(self, error: SchedulerError | None) -> None:
@@ -194,11 +200,12 @@ class RequestLife:
         if not self.chain.release:
             return
         outcome = self._outcome(error)
-        ready.update({c.plugin for c in self.chain.release} - {c.plugin for c in self.chain.reserve})
+        reserves = {(call.plugin, call.strategy) for call in self.chain.reserve}
         async with AsyncExitStack() as stack:  # makes all calls, whatever becomes of one
             stack.enter_context(anyio.CancelScope(shield=True))
             for call in reversed(self.chain.release):
-                if call.plugin in ready:
+                who = (call.plugin, call.strategy)
+                if who in ready or who not in reserves:
                     stack.push_async_callback(self._release, call, reservation.worker, outcome)
 
     async def _release(self, call: Call, worker: Worker, outcome: Outcome) -> None:
@@ -230,6 +237,8 @@ class RequestLife:
         outcome = self.outcome = self._outcome(error)
         try:
             await self.leave(error)
+            if self.outbox:  # of a decision that was followed by no try
+                await self.outbox.send()
         finally:
             if self._ran:
                 self._settle(outcome)

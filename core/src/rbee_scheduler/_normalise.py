@@ -29,30 +29,34 @@ def normalise(raw: Sequence[float | None], scores: Scores, weight: float) -> lis
 
     Raises:
         TypeError: A value is no number.
+        ValueError: The declared direction or range makes no sense.
     """
     try:
         # The common case, twice as fast: a sum is finite when all of its terms are.
-        known = list(raw) if math.isfinite(sum(raw)) else None  # type: ignore[arg-type]
-    except TypeError:  # there is a None among them
-        known = None
-    if known is None:
-        known = [v for v in raw if v is not None and math.isfinite(v)]
-        if not known:
-            return [0.0] * len(raw)
+        all_known = math.isfinite(sum(raw))  # type: ignore[arg-type]  # None raises
+    except TypeError:
+        all_known = False
+    known: list[float] = [v for v in raw if v is not None and (all_known or math.isfinite(v))]
+    if not known:
+        return [0.0] * len(raw)
     least, most = min(known), max(known)
     low = least if scores.lowest is None else scores.lowest
     high = most if scores.highest is None else scores.highest
     span = high - low
+    if not math.isfinite(span) or (span < 0 and None not in {scores.lowest, scores.highest}):
+        raise ValueError(f"the range {low} to {high} makes no sense")
+    # Not one factor for all: weight / span overflows where the span is tiny, and the best
+    # would miss the weight by a rounding error.
     if span <= 0:
         scaled = [weight] * len(known)
+    elif scores.better == "higher":
+        scaled = [(v - low) / span * weight for v in known]
+    elif scores.better == "lower":
+        scaled = [(high - v) / span * weight for v in known]
     else:
-        if scores.better == "higher":
-            origin, factor = low, weight / span
-        else:
-            origin, factor = high, -weight / span
-        scaled = [(v - origin) * factor for v in known]
-        if least < low or most > high:
-            scaled = [0.0 if s < 0.0 else weight if s > weight else s for s in scaled]
+        raise ValueError(f"better is {scores.better!r}, neither 'higher' nor 'lower'")
+    if least < low or most > high:
+        scaled = [0.0 if s < 0.0 else min(s, weight) for s in scaled]
     if len(known) == len(raw):
         return scaled
     rest = iter(scaled)

@@ -42,6 +42,15 @@ class Patience:
         if self._scope is not None:
             self._scope.cancel()
 
+    def check(self) -> None:
+        """Raise when nothing more is wanted; for a caller who has something at hand.
+
+        Raises:
+            Cancelled: `cancel` was called.
+        """
+        if self.cancelled:
+            raise Cancelled("the request was cancelled")
+
     async def wait(
         self, limit: float, too_late: Callable[[], SchedulerError], wait: Awaitable[T]
     ) -> T:

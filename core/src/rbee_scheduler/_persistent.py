@@ -127,11 +127,19 @@ class ChunkedSequence(Sequence[V]):
         self._chunks = chunks
         self._size = size
 
+    @property
+    def chunks(self) -> tuple[tuple[V, ...], ...]:
+        """The chunks, for those who keep something for each: a change replaces one of them."""
+        return self._chunks
+
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[V]:
         return chain.from_iterable(self._chunks)
+
+    def __reversed__(self) -> Iterator[V]:
+        return chain.from_iterable(map(reversed, reversed(self._chunks)))
 
     @overload
     def __getitem__(self, index: int) -> V: ...
@@ -149,9 +157,9 @@ class ChunkedSequence(Sequence[V]):
             raise IndexError("sequence index out of range")
         for chunk in self._chunks:
             if index < len(chunk):
-                return chunk[index]
+                break
             index -= len(chunk)
-        raise AssertionError("size disagrees with chunks")
+        return chunk[index]
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (tuple, ChunkedSequence)):
@@ -188,7 +196,9 @@ class OrderedSlots(Generic[V]):
         keys, values = self._keys[at], self._values[at]
         index = bisect_left(keys, slot)
         if index < len(keys) and keys[index] == slot:
-            self._values[at] = (*values[:index], value, *values[index + 1 :])
+            changed = list(values)  # half the time of slices around the value
+            changed[index] = value
+            self._values[at] = tuple(changed)
             return
         self._keys[at] = (*keys[:index], slot, *keys[index:])
         self._values[at] = (*values[:index], value, *values[index:])
@@ -206,11 +216,9 @@ class OrderedSlots(Generic[V]):
         if index == len(keys) or keys[index] != slot:
             return
         self._size -= 1
-        if len(keys) == 1:
-            del self._keys[at], self._values[at]
-        else:
-            self._keys[at] = keys[:index] + keys[index + 1 :]
-            self._values[at] = values[:index] + values[index + 1 :]
+        self._keys[at] = keys[:index] + keys[index + 1 :]
+        self._values[at] = values[:index] + values[index + 1 :]
+        self._tidy(at)
 
     def freeze(self) -> Sequence[V]:
         """Return the present content; a plain tuple as long as there is one chunk."""
@@ -225,6 +233,23 @@ class OrderedSlots(Generic[V]):
         if not self._keys:
             return -1
         return max(bisect_right(self._keys, slot, key=_FIRST) - 1, 0)
+
+    def _tidy(self, at: int) -> None:
+        """Drop the chunk at ``at`` when it is empty; join it with a neighbour when both are small.
+
+        Numbers of slots only rise, so that a fleet whose workers come and go would in the
+        end have as many chunks as workers.
+        """
+        keys, values = self._keys, self._values
+        if not keys[at]:
+            del keys[at], values[at]
+            return
+        for first in (max(at - 1, 0), at):
+            pair = slice(first, first + 2)
+            if len(keys[pair]) == 2 and sum(map(len, keys[pair])) <= CHUNK // 2:  # noqa: PLR2004 - a pair
+                keys[pair] = [keys[first] + keys[first + 1]]
+                values[pair] = [values[first] + values[first + 1]]
+                return
 
     def _split(self, at: int) -> None:
         # Registration appends, so a full last chunk stays full and a new one begins:

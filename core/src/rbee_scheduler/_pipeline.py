@@ -10,10 +10,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import add
+from types import MappingProxyType
 from typing import Any
 
-from rbee_scheduler._answers import Reject, Scores, Soft, Wait
+import attrs
+
+from rbee_scheduler._answers import Act, Reject, Scores, Soft, Wait
 from rbee_scheduler._builtin import FIRST_AVAILABLE
+from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._decision import Decision
 from rbee_scheduler._errors import NoWorkersAvailable, PluginError, Rejected
 from rbee_scheduler._normalise import normalise
@@ -28,6 +32,9 @@ __all__ = ["decide"]
 
 # Candidates named in a decision: as many as a request makes attempts by default.
 ORDER_LENGTH = 5
+
+# Reasons of filters named in an error; with 10,000 workers each may have its own.
+REASONS_SHOWN = 3
 
 # A pause after which a client may ask again when workers exist but none is up, seconds.
 RETRY_AFTER = 1.0
@@ -61,7 +68,7 @@ def decide(
     """
     candidates = snapshot.free(request.model, request.task_type)
     if exclude:
-        candidates = tuple(w for w in candidates if w.id not in exclude)
+        candidates = tuple([w for w in candidates if w.id not in exclude])
     if trace is not None:
         trace.candidates = tuple(candidates)
     if not candidates:
@@ -88,7 +95,7 @@ class _Refuse(Exception):
 class _Deciding:
     """One decision on its way: who is kept, and who is gone."""
 
-    __slots__ = ("gone", "ids", "kept", "on_failure", "request", "snapshot", "trace")
+    __slots__ = ("commands", "gone", "ids", "kept", "on_failure", "request", "snapshot", "trace")
 
     def __init__(
         self,
@@ -103,6 +110,7 @@ class _Deciding:
         self.gone: Collection[str] = exclude
         self.kept: Sequence[Worker] = ()
         self.ids: Sequence[str] = ()  # of those kept, once somebody scores
+        self.commands: tuple[PoolCommand, ...] = ()
         self.on_failure = on_failure
         self.trace = trace
 
@@ -113,20 +121,31 @@ class _Deciding:
             if chain.filter_workers:
                 reasons = self.filter(chain, candidates)
                 if not self.kept:
-                    return self.nobody_kept(chain, reasons)
+                    return self.nobody_kept(chain, candidates, reasons)
             totals = self.score(chain.score_workers) if chain.score_workers else None
-            return self.select(chain, totals)
+            decision = self.select(chain, totals)
+            return self.with_commands(decision, chain) if self.commands else decision
         except _Refuse as refusal:
             return Decision("reject", chain.strategy, reason=str(refusal), error=refusal.error)
 
+    def with_commands(self, decision: Decision, chain: Chain) -> Decision:
+        """Return ``decision`` with the commands that go out with it."""
+        reason = decision.reason
+        if not chain.pool_command:
+            nobody = "no plugin takes commands to pools"
+            reason = f"{reason} ({nobody})" if reason else nobody
+        return attrs.evolve(decision, commands=self.commands, reason=reason)
+
     def fall_back(self, fallback: Chain | None) -> Decision:
         """Let the fall-back strategy decide, with its own hooks alone."""
+        if self.trace is not None:
+            self.trace.contributions.clear()  # what was scored so far counts no longer
         if fallback is None:
             return self.dispatch(FIRST_AVAILABLE, "core", self.kept[:ORDER_LENGTH])
         own = Chain(
             strategy=fallback.strategy,
-            score_workers=_own(fallback.score_workers, fallback.strategy),
-            select_worker=_own(fallback.select_worker, fallback.strategy),
+            score_workers=_own(fallback.score_workers),
+            select_worker=_own(fallback.select_worker),
         )
         try:
             totals = self.score(own.score_workers) if own.score_workers else None
@@ -165,9 +184,10 @@ class _Deciding:
                 continue
             if self.trace is not None:
                 self.trace.filtered(call.plugin, drops, soft=isinstance(answer, Soft))
-        kept = [w for w in candidates if w.id not in hard] if hard else candidates
+        # Tuples: what plugins are shown, none of them can change for the next.
+        kept = tuple([w for w in candidates if w.id not in hard]) if hard else candidates
         if soft:
-            wished = [w for w in kept if w.id not in soft]
+            wished = tuple([w for w in kept if w.id not in soft])
             if wished:
                 kept = wished
                 self.gone = {*self.gone, *soft}
@@ -180,13 +200,19 @@ class _Deciding:
             raise failure
         return hard
 
-    def nobody_kept(self, chain: Chain, reasons: Mapping[str, str]) -> Decision:
+    def nobody_kept(
+        self, chain: Chain, candidates: Sequence[Worker], reasons: Mapping[str, str]
+    ) -> Decision:
         """Wait when a worker that is full now would pass the filters; refuse otherwise."""
         request = self.request
+        # Not their number alone: a filter may name workers that are no candidates.
+        given = dict.fromkeys(str(reasons[w.id]) for w in candidates)
+        why = ", ".join(sorted(given)[:REASONS_SHOWN])
+        if len(given) > REASONS_SHOWN:
+            why += f", and {len(given) - REASONS_SHOWN} other reasons"
         everyone = self.snapshot.usable(request.model, request.task_type)
-        why = ", ".join(sorted(set(reasons.values())))
-        if len(everyone) > len(reasons):
-            later = _Deciding(request, self.snapshot, (), None, None)
+        if len(everyone) > len(candidates):
+            later = _Deciding(request, self.snapshot, (), self.on_failure, None)
             try:
                 later.filter(chain, everyone)
             except (_FallBack, _Refuse):
@@ -194,7 +220,7 @@ class _Deciding:
             if later.kept:
                 return Decision("wait", chain.strategy, reason=f"those that pass are full ({why})")
         error = NoWorkersAvailable(
-            f"filters dropped all {len(reasons)} free workers of {request.model!r}: {why}",
+            f"filters dropped all {len(candidates)} free workers of {request.model!r}: {why}",
             hint="`rbee-scheduler route --explain` shows which filter dropped which worker",
         )
         return Decision("reject", chain.strategy, reason=error.message, error=error)
@@ -211,6 +237,8 @@ class _Deciding:
                 if answer is None:
                     continue
                 scores = answer if isinstance(answer, Scores) else Scores(answer)
+                if not isinstance(scores.values, Mapping):
+                    raise TypeError(f"answered {_shown(answer)}, not Scores or a mapping")  # noqa: TRY301
                 raw = list(map(scores.values.get, ids))
                 parts = normalise(raw, scores, call.weight)
             except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
@@ -226,10 +254,14 @@ class _Deciding:
         """Ask the selectors; without an answer take the best scored."""
         kept = self.kept
         if chain.select_worker:
-            scores = {} if totals is None else dict(zip(self.ids, totals, strict=True))
+            named = () if totals is None else zip(self.ids, totals, strict=True)
+            scores = MappingProxyType(dict(named))  # shown to all selectors, so read only
             for call in chain.select_worker:
                 try:
                     answer = call.function(self.request, kept, scores, self.snapshot)
+                    if isinstance(answer, Act):
+                        self.commands += answer.commands
+                        answer = answer.answer
                     if answer is not None:
                         return self.selected(answer, call, chain.strategy)
                 except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
@@ -237,8 +269,8 @@ class _Deciding:
         if totals is None:
             return self.dispatch(chain.strategy, "core", kept[:ORDER_LENGTH])
         # The earliest of equals: the second element of each pair falls with the place.
-        pairs = zip(totals, range(0, -len(totals), -1), strict=True)
-        best = [kept[-place] for _, place in heapq.nlargest(ORDER_LENGTH, pairs)]
+        ranked = zip(totals, range(0, -len(totals), -1), strict=True)
+        best = [kept[-place] for _, place in heapq.nlargest(ORDER_LENGTH, ranked)]
         return self.dispatch(chain.strategy, "core", best)
 
     def selected(self, answer: Any, call: Call, strategy: str) -> Decision:
@@ -254,7 +286,8 @@ class _Deciding:
             raise TypeError(f"answered {_shown(answer)}, not a list of worker ids")
         if not answer:
             return Decision("wait", strategy, call.plugin, reason="the selector named nobody")
-        workers = [self.candidate(worker_id) for worker_id in answer[:ORDER_LENGTH]]
+        # Each once: a worker that failed is not its own fall-back.
+        workers = [self.candidate(worker_id) for worker_id in dict.fromkeys(answer[:ORDER_LENGTH])]
         return self.dispatch(strategy, call.plugin, workers)
 
     def candidate(self, worker_id: Any) -> Worker:
@@ -272,10 +305,8 @@ class _Deciding:
 
     def dispatch(self, strategy: str, selected_by: str, workers: Sequence[Worker]) -> Decision:
         """Return the decision for ``workers``, best first."""
-        order = tuple([w.id for w in workers])
-        if self.trace is not None:
-            self.trace.order = order
-        return Decision("dispatch", strategy, selected_by, workers[0], order[1:])
+        fallbacks = tuple([w.id for w in workers[1:]])
+        return Decision("dispatch", strategy, selected_by, workers[0], fallbacks)
 
 
 def _nobody_free(
@@ -303,7 +334,7 @@ def _nobody_free(
 
 
 def _drops(answer: Any) -> Mapping[str, str]:
-    if not answer:
+    if answer is None:
         return {}
     drops = answer.dropped if isinstance(answer, Soft) else answer
     if not isinstance(drops, Mapping):
@@ -311,8 +342,9 @@ def _drops(answer: Any) -> Mapping[str, str]:
     return drops
 
 
-def _own(calls: Sequence[Call], strategy: str) -> tuple[Call, ...]:
-    return tuple(call for call in calls if call.plugin == strategy)
+def _own(calls: Sequence[Call]) -> tuple[Call, ...]:
+    """Return a strategy's own calls; a plugin may bear the same name."""
+    return tuple(call for call in calls if call.strategy)
 
 
 def _shown(value: object) -> str:

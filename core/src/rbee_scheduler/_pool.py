@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
-from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._validate import as_tuple, non_empty, number
+from rbee_scheduler._validate import as_tuple, integer, listed, non_empty, number, one_of
 
 
 __all__ = ["POOL_STATUSES", "Gpu", "Pool"]
 
 POOL_STATUSES = ("healthy", "degraded", "offline")
-
-
-def _known_status(_: Any, attribute: Any, value: Any) -> None:
-    if value not in POOL_STATUSES:
-        raise ConfigError(
-            f"{attribute.name} is {value!r}",
-            place=f"$.{attribute.name}",
-            hint=f"it must be one of {', '.join(POOL_STATUSES)}",
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -31,19 +19,22 @@ class Gpu:
     id: str = attrs.field(validator=non_empty)
     device_name: str = ""
     compute_capability: str = ""
-    vram_total_bytes: int = attrs.field(default=0, validator=number(at_least=0))
-    vram_allocated_bytes: int = attrs.field(default=0, validator=number(at_least=0))
-    vram_free_bytes: int = attrs.field()
-    utilization_percent: float = 0.0
-    temperature_celsius: float = 0.0
-    power_draw_watts: float = 0.0
+    vram_total_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
+    vram_allocated_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
+    vram_free_bytes: int = attrs.field(validator=integer(at_least=0))
+    utilization_percent: float = attrs.field(default=0.0, validator=number(at_least=0))
+    temperature_celsius: float = attrs.field(default=0.0, validator=number())
+    power_draw_watts: float = attrs.field(default=0.0, validator=number(at_least=0))
     supports_fp16: bool = False
     supports_int8: bool = False
     supports_tensor_cores: bool = False
 
     @vram_free_bytes.default
     def _derive_free(self) -> int:
-        return max(0, self.vram_total_bytes - self.vram_allocated_bytes)
+        try:
+            return max(0, self.vram_total_bytes - self.vram_allocated_bytes)
+        except TypeError:
+            return 0  # the checks of these two say what is wrong
 
 
 @attrs.frozen(kw_only=True)
@@ -63,12 +54,18 @@ class Pool:
 
     id: str = attrs.field(validator=non_empty)
     endpoint: str = ""
-    status: str = attrs.field(default="healthy", validator=_known_status)
-    last_heartbeat_ms: float = 0.0
+    status: str = attrs.field(default="healthy", validator=one_of(POOL_STATUSES))
+    last_heartbeat_ms: float = attrs.field(default=0.0, validator=number(at_least=0))
     region: str = ""
-    gpus: tuple[Gpu, ...] = attrs.field(default=(), converter=as_tuple)
-    worker_ids: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
-    cached_models: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    gpus: tuple[Gpu, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(Gpu, "GPUs")
+    )
+    worker_ids: tuple[str, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(str, "worker ids")
+    )
+    cached_models: tuple[str, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=listed(str, "model names")
+    )
 
     def heartbeat_age_ms(self, now: float) -> float:
         """Return how many ms ago the pool was last heard of at ``now`` (wall-clock ms)."""

@@ -94,7 +94,7 @@ async def _ask(
         except WorkerTimeout as failure:
             answer = Answer(path=path, error=failure.message, timed_out=True)
         except SchedulerError as failure:
-            answer = Answer(path=path, error=failure.message)
+            answer = Answer(path=path, error=failure.message.removeprefix(f"{call.url}: "))
     return answer
 
 

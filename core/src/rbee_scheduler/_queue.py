@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import anyio
 
@@ -65,9 +65,8 @@ class JobQueue:
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[Job]:
-        for lane in self._lanes.values():
-            yield from lane
+    def __contains__(self, job: Job) -> bool:
+        return job in self._lanes.get(job.lane, ())
 
     def add(self, job: Job) -> int:
         """Let ``job`` wait.
@@ -102,6 +101,10 @@ class JobQueue:
     def waiting(self, lane: Lane) -> Iterable[Job]:
         """Return the jobs of a lane, in the order in which they came."""
         return self._lanes.get(lane, ())
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, lane by lane; costs their number."""
+        return [job for lane in self._lanes.values() for job in lane]
 
     def has(self, lane: Lane) -> bool:
         """Return whether a job of the lane waits."""

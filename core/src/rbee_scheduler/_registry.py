@@ -13,36 +13,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from rbee_scheduler._catalog import Catalog
 from rbee_scheduler._clock import Clock, SystemClock
 from rbee_scheduler._entry import Entry
 from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._events import WorkerEvent
+from rbee_scheduler._events import WorkerEvent, WorkerEventKind
 from rbee_scheduler._heartbeat import HiveHeartbeat, WorkerHeartbeat
+from rbee_scheduler._hives import Hives
 from rbee_scheduler._index import FleetIndex
+from rbee_scheduler._listeners import Listeners
 from rbee_scheduler._liveness import Alarms, LivenessConfig, ReplayGuard
 from rbee_scheduler._pool import Pool
 from rbee_scheduler._queries import RegistryQueries
 from rbee_scheduler._reservation import Reservation
 from rbee_scheduler._snapshot import Snapshot
-from rbee_scheduler._worker import Worker
+from rbee_scheduler._surroundings import NOWHERE, Surroundings
+from rbee_scheduler._worker import Worker, id_of
 
 
-__all__ = ["RegistryStatistics", "WorkerRegistry"]
-
-
-@attrs.frozen(kw_only=True)
-class RegistryStatistics:
-    """How many workers and pools there are, by state."""
-
-    workers: int
-    online: int
-    available: int
-    free: int
-    in_flight: int
-    pools: int
+__all__ = ["WorkerRegistry"]
 
 
 class WorkerRegistry(RegistryQueries):
@@ -62,7 +51,7 @@ class WorkerRegistry(RegistryQueries):
 
     __slots__ = (
         "_capacity_listeners", "_catalog", "_clock", "_cooling", "_entries", "_expiry", "_guard",
-        "_index", "_listeners", "_liveness", "_next_slot", "_pool_expiry", "_pool_slots",
+        "_hives", "_index", "_listeners", "_liveness", "_next_slot",
     )  # fmt: skip
 
     def __init__(
@@ -77,14 +66,13 @@ class WorkerRegistry(RegistryQueries):
         self._liveness = liveness or LivenessConfig()
         self._index = FleetIndex()
         self._entries: dict[str, Entry] = {}
-        self._pool_slots: dict[str, int] = {}
         self._next_slot = 0
+        self._hives = Hives(self._index, self._liveness.hive_limit)
         self._guard = ReplayGuard(self._liveness.max_skew)
         self._expiry = Alarms()
-        self._pool_expiry = Alarms()
         self._cooling = Alarms()
-        self._listeners: list[Callable[[WorkerEvent], None]] = []
-        self._capacity_listeners: list[Callable[[Worker], None]] = []
+        self._listeners: Listeners[WorkerEvent] = Listeners()
+        self._capacity_listeners: Listeners[Worker] = Listeners()
 
     # ---- reading ---------------------------------------------------------------------
 
@@ -101,72 +89,79 @@ class WorkerRegistry(RegistryQueries):
         """What is known of the models."""
         return self._catalog
 
-    def snapshot(self, *, turn: int = 0, seed: int = 0) -> Snapshot:
+    def snapshot(
+        self, *, turn: int = 0, seed: int = 0, surroundings: Surroundings = NOWHERE
+    ) -> Snapshot:
         """Return an immutable view of all workers; cheap, whatever their number.
 
         Args:
             turn: Number of the decision it is taken for.
             seed: Seed of that decision's chance.
+            surroundings: Where that decision may look things up beside the workers.
         """
-        self._tick()
-        return Snapshot(self._index.view(self._catalog), self._clock.now(), turn, seed)
+        self.tick()
+        view = self._index.view(self._catalog)
+        return Snapshot(view, self._clock.now(), turn, seed, surroundings)
 
     def _snapshot(self) -> Snapshot:
         return self.snapshot()
-
-    def statistics(self) -> RegistryStatistics:
-        """Return counts by state; costs the number of workers."""
-        snapshot = self.snapshot()
-        workers = snapshot.workers()
-        return RegistryStatistics(
-            workers=len(workers),
-            online=sum(w.online for w in workers),
-            available=sum(w.available for w in workers),
-            free=sum(w.free for w in workers),
-            in_flight=sum(w.in_flight for w in workers),
-            pools=len(snapshot.pools()),
-        )
 
     # ---- workers that are configured ---------------------------------------------------
 
     def add(self, worker: Worker) -> Worker:
         """Register ``worker``, or replace what is known of it; it never expires.
 
+        Our own requests on it still count, and so does `drain`. Heartbeats that tell of it
+        later on take over.
+
         Returns:
             The worker as the next snapshot shows it.
         """
-        return self._report(worker)
+        self._expiry.clear(worker.id)
+        self._hives.forget(worker.id)
+        return self._report(worker, beats=False)
 
     def add_url(self, url: str, **fields: Any) -> Worker:
         """Register the server at ``url``; probe it to learn the rest.
 
         Args:
             url: Its base URL.
-            **fields: Fields of `Worker`; `id` defaults to ``host:port``.
+            **fields: Fields of `Worker`; `id` defaults to ``host:port``, and the path
+                where there is one.
+
+        Raises:
+            ConfigError: A value is out of range; the error names it.
         """
-        worker = Worker(url=url.rstrip("/"), **{"id": _default_id(url), **fields})
-        return self.add(worker)
+        return self.add(Worker(url=url, **{"id": id_of(url), **fields}))
 
     def update(self, worker_id: str, **changes: Any) -> Worker:
         """Change what is reported of a known worker; values are checked.
 
+        It is no sign of life: a worker that fell silent stays offline unless `online` is
+        among the changes.
+
         Raises:
-            ConfigError: There is no such worker.
+            ConfigError: There is no such worker or field, or a value is out of range.
         """
+        self.tick()
         entry = self._entries.get(worker_id)
         if entry is None:
             raise ConfigError(f"there is no worker {worker_id!r}", hint="register it first")
-        return self._report(attrs.evolve(entry.reported, **changes))
+        if changes.get("id", worker_id) != worker_id:
+            raise ConfigError(
+                f"the id of {worker_id!r} can't change", place="$.id", hint="remove it, and add it"
+            )
+        return self._report(entry.revised(changes), beats=entry.beats)
 
     def remove(self, worker_id: str, reason: str = "removed") -> None:
-        """Forget a worker. Requests it runs go on; nothing of it is kept for its return."""
+        """Forget a worker. Requests it runs go on; none of it counts for its return."""
         entry = self._entries.pop(worker_id, None)
         if entry is None:
             return
         self._index.remove(entry.slot, worker_id)
+        self._hives.forget(worker_id)
         self._expiry.clear(worker_id)
         self._cooling.clear(worker_id)
-        self._guard.forget(f"worker {worker_id}")
         self._notify("left", worker_id, reason)
 
     def drain(self, worker_id: str, draining: bool = True) -> None:
@@ -174,7 +169,7 @@ class WorkerRegistry(RegistryQueries):
         entry = self._entries.get(worker_id)
         if entry is not None and entry.draining != draining:
             entry.draining = draining
-            self._publish(entry, "changed", "draining" if draining else "drain ended")
+            self._publish(entry, "draining" if draining else "drain ended")
 
     # ---- heartbeats --------------------------------------------------------------------
 
@@ -186,47 +181,40 @@ class WorkerRegistry(RegistryQueries):
     def worker_heartbeat(self, heartbeat: WorkerHeartbeat) -> Worker:
         """Take a worker's own heartbeat.
 
+        Returns:
+            The worker as the next snapshot shows it.
+
         Raises:
             HeartbeatRefused: It is a replay, out of order, or from a clock far off.
         """
-        now = self._clock.now()
+        self.tick()
         worker = heartbeat.worker
-        self._guard.check(f"worker {worker.id}", heartbeat.timestamp, now)
-        self._keep_alive(worker.id, self._liveness.worker_interval)
+        self._guard.check(f"worker {worker.id}", heartbeat.timestamp, self._clock.now())
+        entry = self._entries.get(worker.id)
+        if entry is not None and not worker.pool_id:
+            worker = worker.changed(pool_id=entry.reported.pool_id)  # as its hive says
+        self._keep_alive(worker.id, self._liveness.worker_limit)
         return self._report(worker, beats=True)
 
     def hive_heartbeat(self, heartbeat: HiveHeartbeat) -> Pool:
         """Take a hive's heartbeat: its workers come, change and leave with it.
 
+        A refused heartbeat changes nothing.
+
         Raises:
-            HeartbeatRefused: It is a replay, out of order, or from a clock far off.
+            HeartbeatRefused: It is a replay, out of order, or from a clock far off; or it
+                tells of a worker with the id of one of another hive that is online.
         """
-        now = self._clock.now()
-        hive_id = heartbeat.hive_id
+        self.tick()
+        now, hive_id = self._clock.now(), heartbeat.hive_id
         self._guard.check(f"hive {hive_id}", heartbeat.timestamp, now)
-        before = self._index.pool(hive_id)
-        pool = Pool(
-            id=hive_id,
-            endpoint=heartbeat.endpoint,
-            status=heartbeat.status,
-            last_heartbeat_ms=now,
-            region=heartbeat.region,
-            gpus=heartbeat.gpus,
-            worker_ids=tuple(w.id for w in heartbeat.workers),
-            cached_models=heartbeat.cached_models,
-        )
-        for worker_id in before.worker_ids if before else ():
-            if worker_id not in pool.worker_ids:
-                self.remove(worker_id, f"no longer reported by hive {hive_id}")
-        self._put_pool(pool)
-        self._pool_expiry.set(
-            hive_id,
-            self._clock.monotonic() + self._liveness.hive_interval * self._liveness.missed,
-        )
+        self._hives.check(heartbeat)
+        pool, gone = self._hives.take(heartbeat, now, self._clock.monotonic())
+        for worker_id in gone:
+            self.remove(worker_id, f"no longer reported by hive {hive_id}")
         for worker in heartbeat.workers:
-            self._keep_alive(worker.id, self._liveness.hive_interval)
-            worker = worker if worker.pool_id else worker.changed(pool_id=hive_id)  # noqa: PLW2901
-            self._report(worker, beats=True)
+            self._keep_alive(worker.id, self._liveness.hive_limit)
+            self._report(worker if worker.pool_id else worker.changed(pool_id=hive_id), beats=True)
         return pool
 
     # ---- our own count -----------------------------------------------------------------
@@ -237,8 +225,7 @@ class WorkerRegistry(RegistryQueries):
         worker = self._index.worker(worker_id)
         if entry is None or worker is None or not worker.free:
             return None
-        entry.in_flight += 1
-        self._publish_load(entry, worker)
+        self._count(entry, worker, 1)
         return Reservation(worker, lambda: self._release(entry))
 
     def report_success(self, worker_id: str) -> None:
@@ -250,7 +237,7 @@ class WorkerRegistry(RegistryQueries):
         self._cooling.clear(worker_id)
         if entry.cooling:
             entry.cooling = False
-            self._publish(entry, "changed", "works again")
+            self._publish(entry, "works again")
 
     def report_failure(self, worker_id: str, *, unreachable: bool = False) -> None:
         """Say that a worker failed a request.
@@ -262,134 +249,101 @@ class WorkerRegistry(RegistryQueries):
         entry = self._entries.get(worker_id)
         if entry is None:
             return
-        limits = self._liveness
-        entry.failures = max(entry.failures + 1, limits.failures if unreachable else 0)
-        pauses = entry.failures - limits.failures
-        if pauses < 0:
-            return
-        pause = min(limits.cooldown * 2.0 ** min(pauses, 16), limits.max_cooldown)
-        self._cooling.set(worker_id, self._clock.monotonic() + pause)
-        if not entry.cooling:
-            entry.cooling = True
-            self._publish(entry, "changed", f"failed; left alone for {pause:g} s")
+        pause = entry.fail(self._liveness, unreachable=unreachable)
+        if pause is not None:
+            self._cooling.set(worker_id, self._clock.monotonic() + pause)
+            self._publish(entry, f"failed; left alone for {pause:g} s")
 
     # ---- being told ----------------------------------------------------------------------
 
     def subscribe(self, listener: Callable[[WorkerEvent], None]) -> Callable[[], None]:
         """Call ``listener`` when a worker comes, changes state or leaves.
 
+        That it is busy with requests of ours is no change of state.
+
         Returns:
             A function that ends the subscription.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._listeners.add(listener)
 
     def subscribe_capacity(self, listener: Callable[[Worker], None]) -> Callable[[], None]:
         """Call ``listener`` with a worker that may take a request now.
 
+        That is whenever one is reported, comes back or gets a slot free while it has room:
+        more often than its room grows, never less.
+
         Returns:
             A function that ends the subscription.
         """
-        self._capacity_listeners.append(listener)
-        return lambda: self._capacity_listeners.remove(listener)
+        return self._capacity_listeners.add(listener)
 
     # ---- changes -------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        """Apply what time alone has changed: silence, and the end of a pause."""
+    def tick(self) -> None:
+        """Notice silence and the end of pauses: what time alone has changed."""
         now = self._clock.monotonic()
-        for alarms, act in (
-            (self._expiry, self._expire),
-            (self._pool_expiry, self._expire_pool),
-            (self._cooling, self._cooled),
-        ):
-            moment = alarms.next
-            if moment is not None and moment <= now:
-                for name in alarms.pop_due(now):
-                    act(name)
+        self._hives.tick(now)
+        for worker_id in self._expiry.pop_due(now):
+            self._expire(worker_id)
+        for worker_id in self._cooling.pop_due(now):
+            self._cooled(worker_id)
 
     def next_recovery(self) -> float | None:
         """Return the monotonic second at which a paused worker may come back, or None."""
         return self._cooling.next
 
-    def tick(self) -> None:
-        """Notice what time alone has changed; snapshots do it too."""
-        self._tick()
-
     def _expire(self, worker_id: str) -> None:
         entry = self._entries.get(worker_id)
         if entry is not None and entry.online:
             entry.online = False
-            self._publish(entry, "offline", "no heartbeat in time")
-
-    def _expire_pool(self, pool_id: str) -> None:
-        pool = self._index.pool(pool_id)
-        if pool is not None:
-            self._put_pool(attrs.evolve(pool, status="offline"))
+            self._publish(entry, "no heartbeat in time")
 
     def _cooled(self, worker_id: str) -> None:
         entry = self._entries.get(worker_id)
         if entry is not None and entry.cooling:
             entry.cooling = False
-            self._publish(entry, "changed", "tried again after a pause")
+            self._publish(entry, "tried again after a pause")
 
-    def _keep_alive(self, worker_id: str, interval: float) -> None:
-        moment = self._clock.monotonic() + interval * self._liveness.missed
-        self._expiry.set(worker_id, moment)
+    def _keep_alive(self, worker_id: str, time_limit: float) -> None:
+        self._expiry.set(worker_id, self._clock.monotonic() + time_limit)
 
-    def _report(self, worker: Worker, *, beats: bool = False) -> Worker:
+    def _report(self, worker: Worker, *, beats: bool) -> Worker:
         entry = self._entries.get(worker.id)
         if entry is None:
             entry = self._entries[worker.id] = Entry(self._next_slot, worker)
-            entry.beats = beats
             self._next_slot += 1
-            return self._publish(entry, "came")
-        entry.beats = entry.beats or beats
-        came_back = worker.online and not entry.online
-        entry.report(worker)
-        return self._publish(entry, "online" if came_back else "changed")
+        else:
+            entry.report(worker)
+        entry.beats = beats
+        return self._publish(entry)
 
-    def _publish(self, entry: Entry, kind: Any, reason: str = "") -> Worker:
-        before = self._index.worker(entry.reported.id)
+    def _publish(self, entry: Entry, reason: str = "") -> Worker:
         worker = entry.effective()
         self._index.put(entry.slot, worker)
-        if before is None or before.status != worker.status or before.online != worker.online:
+        kind = entry.news(worker)
+        if kind is not None:
             self._notify(kind, worker.id, reason)
-        if worker.free:
-            self._announce(worker)
-        return worker
+        # A listener may have changed it again; then that change has been announced.
+        now = self._index.worker(worker.id)
+        if now is worker and worker.free:
+            self._capacity_listeners.tell(worker)
+            now = self._index.worker(worker.id)
+        return now or worker
 
-    def _publish_load(self, entry: Entry, worker: Worker) -> Worker:
-        worker = entry.with_load(worker, self._clock.now())
+    def _count(self, entry: Entry, worker: Worker, change: int) -> Worker:
+        entry.count(change, self._clock.now())
+        worker = entry.with_load(worker)
         self._index.put(entry.slot, worker)
         return worker
 
     def _release(self, entry: Entry) -> None:
-        entry.in_flight -= 1
-        worker_id = entry.reported.id
         # The worker may have left, and even come back as another entry.
-        if self._entries.get(worker_id) is not entry:
-            return
-        worker = self._index.worker(worker_id)
-        if worker is not None:
-            worker = self._publish_load(entry, worker)
+        worker = self._index.worker(entry.reported.id)
+        if worker is not None and self._entries.get(worker.id) is entry:
+            worker = self._count(entry, worker, -1)
             if worker.free:
-                self._announce(worker)
+                self._capacity_listeners.tell(worker)
 
-    def _put_pool(self, pool: Pool) -> None:
-        slot = self._pool_slots.setdefault(pool.id, len(self._pool_slots))
-        self._index.put_pool(slot, pool)
-
-    def _notify(self, kind: Any, worker_id: str, reason: str) -> None:
-        if self._listeners:
-            event = WorkerEvent(kind=kind, worker_id=worker_id, at=self._clock.now(), reason=reason)
-            for listener in tuple(self._listeners):
-                listener(event)
-
-    def _announce(self, worker: Worker) -> None:
-        for listener in tuple(self._capacity_listeners):
-            listener(worker)
-
-
-def _default_id(url: str) -> str:
-    return url.split("://", 1)[-1].rstrip("/")
+    def _notify(self, kind: WorkerEventKind, worker_id: str, reason: str) -> None:
+        at = self._clock.now()
+        self._listeners.tell(WorkerEvent(kind=kind, worker_id=worker_id, at=at, reason=reason))

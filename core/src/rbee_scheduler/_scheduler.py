@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from random import Random
 from types import TracebackType
 from typing import Any, Self
 
-import attrs
+import anyio
 
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import ScheduleResult
 from rbee_scheduler._errors import (
-    DeadlineExceeded,
+    Cancelled,
     InvalidRequest,
     PromptTooLarge,
     Rejected,
 )
 from rbee_scheduler._event_stream import EventStream
-from rbee_scheduler._events import End, Error, StreamEvent, WorkerEvent
+from rbee_scheduler._events import Error, WorkerEvent
 from rbee_scheduler._executor import Executor
 from rbee_scheduler._explain import Explanation, explain_decision
 from rbee_scheduler._life import RequestLife
@@ -101,6 +101,7 @@ class Scheduler:
         self._active: dict[str, RequestLife] = {}
         self._subscriptions = [
             registry.subscribe_capacity(self._placement.capacity),
+            registry.subscribe(self._placement.worker_changed),
             registry.subscribe(self._worker_event),
         ]
 
@@ -116,11 +117,14 @@ class Scheduler:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections, and stop listening to the registry."""
+        """Cancel all requests, close all connections, stop listening to the registry."""
         subscriptions, self._subscriptions = self._subscriptions, []
         for unsubscribe in subscriptions:
             unsubscribe()
-        await self._transport.aclose()
+        for life in self._active.values():
+            life.patience.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._transport.aclose()
 
     # ---- deciding ----------------------------------------------------------------------
 
@@ -164,7 +168,7 @@ class Scheduler:
                 selected_by=life.decision.selected_by,
             )
         finally:
-            await life.finish("cancelled")
+            await life.finish(Cancelled("it was only a question"))
 
     def explain(self, request: InferenceRequest) -> Explanation:
         """Return what would become of ``request`` now, and why. Changes nothing.
@@ -204,19 +208,19 @@ class Scheduler:
             SchedulerError: How it failed.
         """
         life = self._begin(request)
-        events = self._run(life, prefer=result.worker_id, every_line=True)
-        async with aclosing(events):
-            async for event in events:
-                data = getattr(event, "data", "")
-                if data:
-                    answer = handler(data)
-                    if inspect.isawaitable(answer):
-                        await answer
-                if isinstance(event, End):
-                    return event.outcome
-                if isinstance(event, Error):
-                    raise event.error
-        raise AssertionError("the executor ended without a terminal event")
+        events = self._executor.run(life, prefer=result.worker_id, every_line=True)
+        with self._running(life):
+            async with aclosing(events):
+                async for event in events:
+                    data = getattr(event, "data", "")
+                    if data:
+                        answer = handler(data)
+                        if inspect.isawaitable(answer):
+                            await answer
+                    if isinstance(event, Error):
+                        raise event.error
+        assert life.outcome is not None  # noqa: S101 - the last event was an End
+        return life.outcome
 
     @asynccontextmanager
     async def stream(self, request: InferenceRequest) -> AsyncIterator[EventStream]:
@@ -230,7 +234,8 @@ class Scheduler:
             A request that fails ends with an `Error`; nothing is raised.
 
         Raises:
-            InvalidRequest: It can't be served by anyone.
+            InvalidRequest: It can't be served by anyone, or its id is in use.
+            Rejected: It names a strategy, and this deployment does not allow that.
 
         Example::
 
@@ -240,9 +245,10 @@ class Scheduler:
                         print(event.text, end="")
         """
         life = self._begin(request)
-        events = self._run(life)
-        async with aclosing(events):
-            yield EventStream(events)
+        events = self._executor.run(life)
+        with self._running(life):
+            async with aclosing(events):
+                yield EventStream(events)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a request by its id, wherever it is; its stream ends with `Cancelled`.
@@ -251,7 +257,7 @@ class Scheduler:
             Whether there was such a request.
         """
         life = self._active.get(job_id)
-        if life is None:
+        if life is None or life.outcome is not None:
             return False
         life.patience.cancel()
         return True
@@ -260,7 +266,7 @@ class Scheduler:
         """Return what the scheduler has done so far."""
         return SchedulerStatistics(
             decisions=self._placement.turns,
-            active=len(self._active),
+            active=sum(life.outcome is None for life in self._active.values()),
             queued=len(self._placement.queue),
             outcomes=dict(self._observer.outcomes),
             retries=self._observer.retries,
@@ -269,9 +275,12 @@ class Scheduler:
 
     # ---- inside ------------------------------------------------------------------------
 
-    async def _run(self, life: RequestLife, **options: Any) -> AsyncGenerator[StreamEvent, None]:
+    @contextmanager
+    def _running(self, life: RequestLife) -> Iterator[None]:
+        """Let `cancel` find a request, and no other one have its id."""
         job_id = life.request.job_id
-        if job_id in self._active:
+        other = self._active.get(job_id)
+        if other is not None and other.outcome is None:
             raise InvalidRequest(
                 f"the job {job_id!r} is running",
                 place="$.job_id",
@@ -279,24 +288,18 @@ class Scheduler:
             )
         self._active[job_id] = life
         try:
-            events = self._executor.run(life, **options)
-            async with aclosing(events):
-                async for event in events:
-                    yield event
+            yield
         finally:
-            del self._active[job_id]
+            if self._active.get(job_id) is life:
+                del self._active[job_id]
 
     def _begin(self, request: InferenceRequest, *, quiet: bool = False) -> RequestLife:
         """Return the life of ``request``, after the checks that need no worker."""
         limits = self.config.limits
-        if len(request.prompt) > limits.max_prompt_bytes or (
-            # UTF-8 takes at most 4 bytes per character, so short prompts need no encoding.
-            len(request.prompt) * 4 > limits.max_prompt_bytes
-            and len(request.prompt.encode("utf-8", "surrogatepass")) > limits.max_prompt_bytes
-        ):
+        if _prompt_bytes(request, limits.max_prompt_bytes) > limits.max_prompt_bytes:
             raise PromptTooLarge(
                 f"the prompt has over {limits.max_prompt_bytes} bytes",
-                place="$.prompt",
+                place="$.messages" if request.messages else "$.prompt",
                 hint="shorten it, or raise limits.max_prompt_bytes",
             )
         chain = self._chain
@@ -317,16 +320,11 @@ class Scheduler:
         now = self._clock.now()
         model = self.registry.catalog.resolve(request.model)
         if model != request.model or not request.created_at:
-            request = attrs.evolve(request, model=model, created_at=request.created_at or now)
+            request = request.changed(model=model, created_at=request.created_at or now)
         seconds = self.config.timeout.total
         deadline = request.deadline_at(request.created_at)
         if deadline is not None:
             seconds = min(seconds, (deadline - now) / 1000.0)
-            if seconds <= 0:
-                raise DeadlineExceeded(
-                    f"the deadline passed {-seconds * 1000:.0f} ms ago",
-                    place="$.deadline_ms" if request.deadline is None else "$.deadline",
-                )
         return RequestLife(
             request,
             chain,
@@ -340,3 +338,14 @@ class Scheduler:
     def _worker_event(self, event: WorkerEvent) -> None:
         if self._chain.worker_event:
             self._observer.worker_event(event, self.registry.snapshot(), self._chain)
+
+
+def _prompt_bytes(request: InferenceRequest, enough: int) -> int:
+    """Return the size of the prompt and of the messages as UTF-8; exact beyond ``enough``."""
+    texts = [request.prompt]
+    texts += [str(value) for message in request.messages for value in message.values()]
+    characters = sum(map(len, texts))
+    # UTF-8 takes 1 to 4 bytes per character, so that most prompts need no encoding.
+    if characters * 4 <= enough or characters > enough:
+        return characters
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

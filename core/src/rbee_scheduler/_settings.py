@@ -41,7 +41,7 @@ class RetryConfig:
 
     max_attempts: int = attrs.field(default=5, validator=number(at_least=1))
     initial_delay: float = attrs.field(default=0.05, validator=number(at_least=0))
-    multiplier: float = attrs.field(default=2.0, validator=number(at_least=1))
+    multiplier: float = attrs.field(default=2.0, validator=number(at_least=1, at_most=100))
     max_delay: float = attrs.field(default=60.0, validator=number(at_least=0))
     jitter: float = attrs.field(default=0.5, validator=number(at_least=0, at_most=1))
 

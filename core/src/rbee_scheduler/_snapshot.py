@@ -12,6 +12,7 @@ from rbee_scheduler._catalog import Catalog
 from rbee_scheduler._persistent import FrozenMap
 from rbee_scheduler._pool import Pool
 from rbee_scheduler._queries import RegistryQueries
+from rbee_scheduler._surroundings import NOWHERE, Surroundings
 from rbee_scheduler._worker import Worker
 
 
@@ -50,12 +51,14 @@ class Snapshot(RegistryQueries):
         turn: Number of the decision it was taken for; `turn % len(candidates)` is a
             round robin that needs no state.
         seed: Seed of this decision's chance.
+        surroundings: The queue, tenants, measurements and settings, for who asks.
     """
 
     _fleet: FleetView
     now: float = 0.0
     turn: int = 0
     seed: int = 0
+    surroundings: Surroundings = attrs.field(default=NOWHERE, eq=False, repr=False)
 
     def _snapshot(self) -> Self:
         return self

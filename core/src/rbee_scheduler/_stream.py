@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import suppress
 
 import anyio
+import attrs
 
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._errors import (
@@ -35,7 +36,8 @@ __all__ = ["WorkerStream"]
 # Enough of an error page to see what it says.
 ERROR_BODY = 16 * 1024
 
-# After its reason for ending, a worker has only usage and [DONE] left to say; seconds.
+# After its reason for ending, a worker has only usage and [DONE] left to say; after an
+# error status only details. Seconds.
 EPILOGUE = 5.0
 
 
@@ -74,6 +76,7 @@ class WorkerStream:
         self._ready: deque[Piece] = deque()
         self._error: SchedulerError | None = None  # raised once what is ready was taken
         self._quiet_until = 0.0  # monotonic second by which the next event must be there
+        self._begun = False  # the worker said something
         self._ended = False  # the worker gave its reason for ending; [DONE] may follow
         self._complete = False  # nothing more is to come
 
@@ -81,7 +84,7 @@ class WorkerStream:
         """Send the request; return when the stream is open.
 
         Raises:
-            SchedulerError: No stream came; see `_errors` for what may have happened.
+            SchedulerError: No stream came.
         """
         self._expect(self._timeout.first_token)
         kind = await self._send(self._protocol.submit(self._worker, self._request))
@@ -95,6 +98,8 @@ class WorkerStream:
             await self._close_response()
             try:
                 kind = await self._send(follow)
+            except WorkerTimeout:
+                raise
             except WorkerCommunicationFailed as failure:
                 raise StreamConnectionFailed(failure.message) from failure
         if kind not in {"text/event-stream", ""}:
@@ -106,6 +111,7 @@ class WorkerStream:
         Raises:
             SchedulerError: The stream broke; what came before was returned first.
         """
+        self._patience.check()
         while not self._ready:
             if self._error is not None:
                 raise self._error
@@ -120,6 +126,7 @@ class WorkerStream:
             await self._close_response()
             call = None if self._complete else self._protocol.cancel(self._worker)
             if call is not None:
+                call = attrs.evolve(call, connect_timeout=self._timeout.cancel)
                 with (
                     self._clock.move_on_after(self._timeout.cancel),
                     suppress(WorkerCommunicationFailed),
@@ -131,10 +138,12 @@ class WorkerStream:
 
     async def _send(self, call: HttpCall) -> str:
         """Open the response to ``call``; return its content type."""
+        call = attrs.evolve(call, connect_timeout=self._timeout.connect)
         left = self._quiet_until - self._clock.monotonic()
         response = await self._patience.wait(left, self._silent, self._transport.open(call))
         self._response = response
         if response.status >= 300:  # noqa: PLR2004 - HTTP: anything but 2xx
+            self._expect(min(EPILOGUE, self._timeout.first_token))
             body = await self._body(ERROR_BODY, cut=True)
             raise WorkerError(_said(response.status, body), status=response.status, body=body)
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -168,8 +177,10 @@ class WorkerStream:
         if chunk is not None:
             return
         # No [DONE]: fine when the worker gave a reason for ending, or when the end of the
-        # body can be told from a cut.
-        if not self._ended and self._response is not None and self._response.close_delimited:
+        # body can be told from a cut. (Real servers always give a reason; a proxy whose
+        # server died may well end the body properly, before its first event.)
+        cut = self._response is None or self._response.close_delimited or not self._begun
+        if cut and not self._ended:
             self._error = StreamReadError("the connection closed before the stream's end")
         else:
             self._complete = True
@@ -184,6 +195,9 @@ class WorkerStream:
             if event.complete:
                 raise
             raise StreamReadError(f"the stream was cut off: {failure.message}") from failure
+        if not (event.complete or piece.done or piece.finish_reason):
+            raise StreamReadError("the stream was cut off in the middle of an event")
+        self._begun = True
         self._ready.append(piece)
         if piece.done:
             self._complete = True

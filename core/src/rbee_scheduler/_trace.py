@@ -14,7 +14,7 @@ __all__ = ["Trace"]
 class Trace:
     """A decision's notes; filled by `decide`, read by `explain`."""
 
-    __slots__ = ("candidates", "contributions", "drops", "failures", "order", "relaxed")
+    __slots__ = ("candidates", "contributions", "drops", "failures", "relaxed")
 
     def __init__(self) -> None:
         self.candidates: tuple[Worker, ...] = ()
@@ -23,7 +23,6 @@ class Trace:
         # (plugin, weight, worker id -> (raw, weighted))
         self.contributions: list[tuple[str, float, dict[str, tuple[float | None, float]]]] = []
         self.failures: list[PluginError] = []
-        self.order: tuple[str, ...] = ()
         self.relaxed = False
 
     def filtered(self, plugin: str, dropped: Mapping[str, str], *, soft: bool) -> None:

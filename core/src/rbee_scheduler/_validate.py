@@ -84,9 +84,7 @@ class Checks:
 
         return validate
 
-    def integer(
-        self, *, at_least: int = -LARGEST, optional: bool = False
-    ) -> _Validator:
+    def integer(self, *, at_least: int = -LARGEST, optional: bool = False) -> _Validator:
         """Return a validator for an integer of 64 bits.
 
         Args:
@@ -187,6 +185,7 @@ def shown(value: Any) -> str:
 
 
 def _wanted(kind: str, **bounds: float | None) -> str:
-    limits = [f"{name.replace('_', ' ')} {limit}" for name, limit in bounds.items()
-              if limit is not None]
+    limits = [
+        f"{name.replace('_', ' ')} {limit}" for name, limit in bounds.items() if limit is not None
+    ]
     return ", ".join([kind, " and ".join(limits)]) if limits else kind

@@ -1,24 +1,24 @@
 """The wire: plain data to models and back, strictly, through one cattrs converter.
 
 Strict in: an unknown, missing or ill-typed key is refused with its JSON path and the
-nearest known key. Stable out: every field, in the order of its class.
+nearest known key; so are numbers that JSON does not have, and keys given twice. Stable
+out: every field, in the order of its class.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 
 import attrs
 import cattrs
 from cattrs.errors import (
-    AttributeValidationNote,
     BaseValidationError,
-    ForbiddenExtraKeysError,
+    IterableValidationError,
     IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn
@@ -27,6 +27,8 @@ from rbee_scheduler._errors import InvalidRequest, SchedulerError
 from rbee_scheduler._heartbeat import HiveHeartbeat, WorkerHeartbeat
 from rbee_scheduler._pool import Pool
 from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._validate import LARGEST, shown
+from rbee_scheduler._wire_problems import AtKey, name_as_written, problems
 from rbee_scheduler._worker import Worker
 
 
@@ -56,30 +58,25 @@ def structure(
         data: Usually a mapping.
         model: An attrs class, or a type made of them such as ``list[Worker]``.
         place: Where the data stands, for messages.
-        error: What to raise for an unknown, missing or ill-typed key.
+        error: What to raise.
 
     Raises:
-        SchedulerError: Of class ``error``; or, for a value out of range, the error of
-            the model's own check (such as `UnprocessableRequest`). Each has the JSON
-            path in `place`.
+        SchedulerError: Of class ``error``, with the JSON path in `place`; for a value out
+            of range `UnprocessableRequest`, where ``error`` is `InvalidRequest`. When
+            several things are wrong it is the first, and the others are its notes.
 
     Example:
         >>> structure({"job_id": "j", "model": "m", "prompt": "Hi"}, InferenceRequest).model
         'm'
-        >>> structure({"job_id": "j", "modle": "m", "prompt": "Hi"}, InferenceRequest)
+        >>> structure({"job_id": "j", "model": "m", "promt": "Hi"}, InferenceRequest)
         Traceback (most recent call last):
             ...
-        rbee_scheduler._errors.InvalidRequest: $.modle: unknown key (did you mean 'model'?)
+        rbee_scheduler._errors.InvalidRequest: $.promt: unknown key (did you mean 'prompt'?)
     """
     try:
         return _converter().structure(data, model)
-    except BaseValidationError as failure:
-        problems = list(_problems(failure, place, error))
-    except SchedulerError as failure:
-        problems = [_moved(failure, place)]
-    except (TypeError, ValueError) as failure:
-        problems = [error(str(failure), place=place)]
-    first, *others = problems
+    except Exception as failure:  # noqa: BLE001 - cattrs has many; each becomes ours
+        first, *others = problems(failure, place, error, _ALIASES)
     for other in others:
         first.add_note(f"also: {other}")
     raise first
@@ -95,13 +92,24 @@ def loads(
     """Return the JSON ``text`` as an instance of ``model``.
 
     Args:
-        text: JSON; NaN and Infinity are not.
+        text: JSON; NaN and Infinity are not, and neither is a key given twice.
         model: As for `structure`.
         source: Name of the file, for messages.
         error: As for `structure`; also raised for what is no JSON.
+
+    Raises:
+        SchedulerError: As `structure`; for what is no JSON the place is
+            ``source:line:column``.
+
+    Example:
+        >>> loads('{"job_id": "j", "model": "m", "prompt": "Hi", "top_p": 7}', InferenceRequest)
+        Traceback (most recent call last):
+            ...
+        rbee_scheduler._errors.UnprocessableRequest: $.top_p: top_p is 7.0 \
+(it must be a finite number, at least 0 and at most 1)
     """
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
     except json.JSONDecodeError as failure:
         place = f"{source or '<json>'}:{failure.lineno}:{failure.colno}"
         raise error(f"no JSON: {failure.msg}", place=place) from None
@@ -111,12 +119,25 @@ def loads(
 
 
 def unstructure(model: Any) -> Any:
-    """Return ``model`` as plain JSON values, every field in the order of its class."""
+    """Return ``model`` as plain JSON values, every field in the order of its class.
+
+    What `structure` makes of the answer equals ``model``, but for what is the registry's
+    own (`Worker.in_flight`).
+    """
     return _converter().unstructure(model)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, content in pairs:
+        if key in found:
+            raise ValueError(f"the key {shown(key)} is given twice")
+        found[key] = content
+    return found
 
 
 # ---- the converter -------------------------------------------------------------------------
@@ -139,16 +160,17 @@ def _converter() -> cattrs.Converter:
         _is_mapping, lambda model: _mapping_fn(model, converter)
     )
     converter.register_structure_hook_factory(_is_list, lambda model: _list_fn(model, converter))
+    converter.register_unstructure_hook(SchedulerError, SchedulerError.to_dict)
     return converter
 
 
 def _strict(kind: type, wanted: str) -> Callable[[Any, Any], Any]:
     def check(value: Any, _: Any) -> Any:
-        if type(value) is kind:
+        if type(value) is kind and not (type(value) is float and not math.isfinite(value)):
             return value
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) <= LARGEST:
             return float(value)
-        raise TypeError(f"{_shown(value)} is not {wanted}")
+        raise TypeError(f"{shown(value)} is not {wanted}")
 
     return check
 
@@ -157,22 +179,42 @@ def _structure_fn(model: type, converter: cattrs.Converter) -> Callable[[Any, An
     structure_plain: Callable[[Any, Any], Any] = make_dict_structure_fn(
         model, converter, _cattrs_forbid_extra_keys=True
     )
-    aliases = _ALIASES.get(model, {})
-    derived = _DERIVED.get(model, frozenset())
-    timestamped = model in _TIMESTAMPED
+    as_sent = model in _ALIASES or model in _TIMESTAMPED
 
     def check(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise TypeError(f"{_shown(value)} is not an object")
-        if aliases or derived or timestamped:
-            value = {aliases.get(k, k): v for k, v in value.items() if k not in derived}
-            if model is Worker and isinstance(value.get("capabilities"), str):
-                value["capabilities"] = [value["capabilities"]]
-            if timestamped and isinstance(value.get("timestamp"), str):
-                value["timestamp"] = _milliseconds(value["timestamp"])
-        return structure_plain(value, model)
+            raise TypeError(f"{_kind(value)} is not an object")
+        if not as_sent:
+            return structure_plain(value, model)
+        fields, written = _fields(value, model)
+        try:
+            return structure_plain(fields, model)
+        except BaseValidationError as failure:
+            name_as_written(failure, written)
+            raise
 
     return check
+
+
+def _fields(sent: Mapping[str, Any], model: type) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what was sent under our names, and the names under which it came."""
+    aliases = _ALIASES.get(model, {})
+    derived = _DERIVED.get(model, frozenset())
+    fields: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    for key, content in sent.items():
+        name = aliases.get(key, key)
+        if name in derived:
+            continue
+        if name in fields:
+            raise AtKey(key, f"says again what {written[name]!r} says")
+        written[name] = key
+        fields[name] = content
+    if model is Worker and isinstance(fields.get("capabilities"), str):
+        fields["capabilities"] = [fields["capabilities"]]
+    if model in _TIMESTAMPED and isinstance(fields.get("timestamp"), str):
+        fields["timestamp"] = _milliseconds(fields["timestamp"])
+    return fields, written
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -180,88 +222,63 @@ def _is_mapping(kind: Any) -> bool:
 
 
 def _mapping_fn(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    key_type, value_type = kind.__args__
+    _, content_type = kind.__args__
+    inner = converter.get_structure_hook(content_type)
 
-    def check(value: Any, _: Any) -> dict[Any, Any]:
+    def check(value: Any, _: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise TypeError(f"{_shown(value)} is not an object")
-        return {
-            converter.structure(k, key_type): v
-            if value_type is Any
-            else converter.structure(v, value_type)
-            for k, v in value.items()
-        }
+            raise TypeError(f"{_kind(value)} is not an object")
+        return dict(_each(value.items(), inner, content_type, kind))
 
     return check
 
 
 def _is_list(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) is tuple
+    return getattr(kind, "__origin__", None) in {tuple, list}
 
 
 def _list_fn(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    inner = converter.get_structure_hook(list[kind.__args__[0]])
+    content_type = kind.__args__[0]
+    inner = converter.get_structure_hook(content_type)
 
-    def check(value: Any, _: Any) -> tuple[Any, ...]:
+    def check(value: Any, _: Any) -> Any:
         if not isinstance(value, (list, tuple)):
-            raise TypeError(f"{_shown(value)} is not an array")
-        return tuple(inner(value, list))
+            raise TypeError(f"{_kind(value)} is not an array")
+        return kind.__origin__(
+            content for _, content in _each(enumerate(value), inner, content_type, kind)
+        )
 
     return check
 
 
+def _each(
+    pairs: Iterable[tuple[Any, Any]], inner: Callable[[Any, Any], Any], content_type: Any, kind: Any
+) -> Iterator[tuple[Any, Any]]:
+    """Yield each key or index with what ``inner`` makes of its content; then raise it all."""
+    failures: list[Exception] = []
+    for key, content in pairs:
+        try:
+            if not isinstance(key, (str, int)):
+                raise TypeError(f"{shown(key)} is not a string")  # noqa: TRY301 - noted below
+            yield key, inner(content, content_type)
+        except Exception as failure:  # noqa: BLE001 - all of them are reported, with their place
+            failure.add_note(IterableValidationNote("", key, content_type))
+            failures.append(failure)
+    if failures:
+        raise IterableValidationError("", failures, kind)
+
+
+def _kind(value: Any) -> str:
+    # Not its text: who sends a string instead of messages sends a prompt.
+    return "a string" if isinstance(value, str) else shown(value)
+
+
 def _milliseconds(text: str) -> float:
     """Return an ISO 8601 moment as wall-clock ms; without an offset it is UTC."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise AtKey("timestamp", f"{shown(text)} is not an ISO 8601 moment") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.timestamp() * 1000.0
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - a line of a message
-
-
-# ---- what went wrong, and where ---------------------------------------------------------------
-
-
-def _problems(
-    failure: BaseException, place: str, error: type[SchedulerError]
-) -> Iterator[SchedulerError]:
-    """Yield one error for each thing wrong, with its JSON path."""
-    if isinstance(failure, BaseValidationError):
-        for inner in failure.exceptions:
-            yield from _problems(inner, place + _step(inner), error)
-    elif isinstance(failure, ForbiddenExtraKeysError):
-        known = [a.alias for a in attrs.fields(failure.cl)]
-        known += _ALIASES.get(failure.cl, {})
-        for key in sorted(failure.extra_fields):
-            near = get_close_matches(key, known, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
-            )
-            yield error("unknown key", place=f"{place}.{key}", hint=hint)
-    elif isinstance(failure, SchedulerError):
-        yield _moved(failure, place)
-    elif isinstance(failure, KeyError):
-        yield error("missing key", place=f"{place}.{failure.args[0]}")
-    else:
-        yield error(str(failure), place=place)
-
-
-def _step(failure: BaseException) -> str:
-    for note in getattr(failure, "__notes__", ()):
-        if isinstance(note, AttributeValidationNote):
-            # A missing key is noted at its own name, which its KeyError says already.
-            return "" if isinstance(failure, KeyError) else f".{note.name}"
-        if isinstance(note, IterableValidationNote):
-            return f"[{note.index}]"
-    return ""
-
-
-def _moved(failure: SchedulerError, place: str) -> SchedulerError:
-    """Put a model's own error (``$.temperature``) where the model stands."""
-    inner = failure.place.removeprefix("$")
-    failure.place = place if place.endswith(inner) and inner else place + inner
-    return failure

@@ -130,7 +130,7 @@ async def test_a_worker_that_dies_goes_offline_and_comes_back(registry, fleet):
         assert (seen(registry).online, seen(registry).status) == (True, "ready")
         assert seen(registry).models == ("other",)
         assert "/metrics" in fleet.asked  # it may be another server by now
-    assert [kind for kind, _ in events] == ["changed", "changed", "online", "changed"]
+    assert [kind for kind, _ in events] == ["changed", "offline", "online", "changed"]
 
 
 async def test_a_worker_that_was_never_there_is_offline(registry, fleet):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the long lines are scripts: wrapping would change them
 """Every known attack ends with a limit, an error or a value, and soon."""
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ LIMIT_KINDS = {
 
 
 def outcome(source, *arguments, functions=None, **limits):
-    """(kind or None, value or None, seconds)."""
-    start = time.perf_counter()
+    """(kind or None, value or None, seconds of this thread's CPU)."""
+    start = time.thread_time()
     try:
         program = rhai.compile(source, limits=rhai.Limits(**limits), functions=functions)
-        start = time.perf_counter()
+        start = time.thread_time()
         value = program.call("f", *arguments) if arguments else program.eval()
     except rhai.RhaiError as error:
-        return error.kind, None, time.perf_counter() - start
-    return None, value, time.perf_counter() - start
+        return error.kind, None, time.thread_time() - start
+    return None, value, time.thread_time() - start
 
 
 ENDLESS = {
@@ -84,7 +85,7 @@ ENDLESS = {
 def test_endless_work_ends_at_a_limit(name):
     kind, _, seconds = outcome(ENDLESS[name])
     assert kind in LIMIT_KINDS
-    # 50 ms and what a busy machine adds.
+    # 50 ms and what one long step may add; CPU time, so that a busy machine adds little.
     assert seconds < 0.25
 
 
@@ -140,7 +141,7 @@ BOMB = "let a = [1, 2]; for i in 0..60 { a = [a, a]; } "
         "[a].contains(a)",
         "a.to_debug()",
         '"" + a',
-        "let n = 0; fn count(x) { let s = 0; for y in x { s += if type_of(y) == \"array\" { count(y) } else { 1 }; } s } count(a)",
+        'let n = 0; fn count(x) { let s = 0; for y in x { s += if type_of(y) == "array" { count(y) } else { 1 }; } s } count(a)',
     ],
 )
 def test_aliased_containers_do_not_explode(use):
@@ -226,10 +227,10 @@ PARSER = {
 
 @pytest.mark.parametrize("name", PARSER)
 def test_no_source_hangs_or_breaks_the_compiler(name):
-    start = time.perf_counter()
-    _, _, _ = outcome(PARSER[name])
+    start = time.thread_time()
+    outcome(PARSER[name])
     # Off the event loop: the slowest 64 KiB take some hundred milliseconds.
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3
 
 
 ESCAPES = [
@@ -317,7 +318,9 @@ def test_time_is_looked_at_every_few_thousand_steps():
 
 
 def test_host_data_is_never_changed():
-    workers = [{"id": f"w{i}", "load": i / 4, "tags": ["a", "b"], "geo": {"lat": 1.0}} for i in range(4)]
+    workers = [
+        {"id": f"w{i}", "load": i / 4, "tags": ["a", "b"], "geo": {"lat": 1.0}} for i in range(4)
+    ]
     job = {"id": "j", "user": {"tier": "gold"}}
     before = copy.deepcopy((workers, job))
     source = """
@@ -341,7 +344,9 @@ def test_host_data_is_never_changed():
     assert (workers, job) == before
     assert "extra" in result[2]
     scope = {"workers": workers, "job": job}
-    rhai.compile("workers.truncate(1); workers[0].tags[0] = 5; job.user = 1; job = 2; workers").eval(scope)
+    rhai.compile(
+        "workers.truncate(1); workers[0].tags[0] = 5; job.user = 1; job = 2; workers"
+    ).eval(scope)
     assert (workers, job) == before
     assert scope == {"workers": workers, "job": job}
 
@@ -368,10 +373,26 @@ def test_what_is_no_script_value_is_refused_at_the_border(value):
 
 
 @pytest.mark.parametrize(
-    "use", ["x.a + 1", "x.a > 1", "x.a == x.a", "x.a.b", "x.a.f()", "`${x.a}`", "x.a[0]", "type_of(x.a)",
-            "x.a", "if x.a { }", "x.a in [1]", "[1, x.a].sort()", "-x.a",
-            "x.to_json()", "x.a < 0.5", "let y = []; y += x.a;"],
-)  # fmt: skip
+    "use",
+    [
+        "x.a + 1",
+        "x.a > 1",
+        "x.a == x.a",
+        "x.a.b",
+        "x.a.f()",
+        "`${x.a}`",
+        "x.a[0]",
+        "type_of(x.a)",
+        "x.a",
+        "if x.a { }",
+        "x.a in [1]",
+        "[1, x.a].sort()",
+        "-x.a",
+        "x.to_json()",
+        "x.a < 0.5",
+        "let y = []; y += x.a;",
+    ],
+)
 def test_what_is_no_script_value_is_refused_where_it_is_used(use):
     kind, _, _ = outcome(f"fn f(x) {{ {use} }}", {"a": Odd()})
     assert kind in ("ErrorMismatchDataType", "ErrorFunctionNotFound")
@@ -399,6 +420,9 @@ def test_output_is_capped():
 def test_memory_of_a_run_is_bounded():
     kind, _, _ = outcome(
         "let a = []; for i in 0..1000000 { a.push(`text ${i} that takes some room in memory`); }",
-        time_ms=10_000, operations=10**9, memory=1_000_000, array_size=10**9,
-    )  # fmt: skip
+        time_ms=10_000,
+        operations=10**9,
+        memory=1_000_000,
+        array_size=10**9,
+    )
     assert kind == "ErrorDataTooLarge"

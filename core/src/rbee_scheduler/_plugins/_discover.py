@@ -98,10 +98,10 @@ def _entry_points(distribution: Distribution) -> Iterator[EntryPoint | _Unreadab
 
 
 def _identity(distribution: Distribution) -> tuple[str, str]:
-    """Return name and version; from the folder's name when there are no metadata."""
-    try:
-        return str(distribution.metadata["Name"]), str(distribution.metadata["Version"])
-    except Exception:  # noqa: BLE001 - importlib raises TypeError, KeyError or its own
-        folder = getattr(getattr(distribution, "_path", None), "name", "")
-        name, _, version = folder.rpartition(".")[0].partition("-")
-        return name or "unknown", version or "unknown"
+    """Return name and version; from the folder's name when the metadata say nothing."""
+    name = version = None
+    with suppress(Exception):  # without a METADATA file importlib raises, or answers None
+        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+    folder = getattr(getattr(distribution, "_path", None), "name", "")
+    folder_name, _, folder_version = folder.rpartition(".")[0].partition("-")
+    return name or folder_name or "unknown", version or folder_version or "unknown"

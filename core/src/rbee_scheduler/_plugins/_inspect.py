@@ -9,7 +9,7 @@ plugin is loaded.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -66,14 +66,12 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
         # Looked at from outside first: a property, or a name that is imported when it is
         # first used, may have side effects, and is no hook.
         static = inspect.getattr_static(plugin, name, _LAZY)
-        if name in HOOKS:
-            if static is not _LAZY and not _is_function(static):
-                kind = type(static).__name__
-                raise PluginError(f"{name} is no function but a {kind}", hook=name)
-        elif not _is_function(static):
-            continue
-        function = getattr(plugin, name, None)
+        is_lazy_hook = static is _LAZY and name in HOOKS
+        function = getattr(plugin, name) if is_lazy_hook or _is_function(static) else static
         if not inspect.isroutine(function):
+            if name in HOOKS:
+                kind = type(function).__name__
+                raise PluginError(f"{name} is no function but a {kind}", hook=name)
             continue
         marks = getattr(function, _IMPL_MARK, None)
         if marks is None:
@@ -82,21 +80,25 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
                     f"{name} has no @hookimpl", hook=name, hint="mark it, or rename it"
                 )
             continue
-        if marks.get("wrapper") or marks.get("hookwrapper"):
-            raise PluginError(
-                f"{name} is a hook wrapper",
-                hook=name,
-                hint="wrappers are not supported; use rbee_on_event to watch",
-            )
-        if marks.get("tryfirst") or marks.get("trylast"):
-            raise PluginError(
-                f"{name} asks for a place in the order",
-                hook=name,
-                hint="the deployment's list decides the order; drop tryfirst/trylast",
-            )
-        if name not in HOOKS and marks.get("optionalhook"):
-            continue
-        yield marks.get("specname") or name, function
+        _check_marks(name, marks)
+        hook = marks.get("specname") or name
+        if hook in HOOKS or not marks.get("optionalhook"):
+            yield hook, function
+
+
+def _check_marks(name: str, marks: Mapping[str, Any]) -> None:
+    if marks.get("wrapper") or marks.get("hookwrapper"):
+        raise PluginError(
+            f"{name} is a hook wrapper",
+            hook=name,
+            hint="wrappers are not supported; use rbee_on_event to watch",
+        )
+    if marks.get("tryfirst") or marks.get("trylast"):
+        raise PluginError(
+            f"{name} asks for a place in the order",
+            hook=name,
+            hint="the deployment's list decides the order; drop tryfirst/trylast",
+        )
 
 
 def _is_function(static: object) -> bool:

@@ -1,31 +1,35 @@
 """Loading: from what a deployment lists to configured, checked instances.
 
-Loading imports a plugin, asks for its options class, configures the instance and
-registers a *holder* of its hooks with pluggy, which checks them against the
-specifications. The holder stands in for the object because pluggy refuses objects that
-are equal to one another or can't be hashed, and frozen attrs instances with equal options
-are both.
+Loading imports a plugin, configures the instance (`_configure`) and registers a *holder*
+of its hooks with pluggy, which checks them against the specifications. The holder stands
+in for the object because pluggy refuses objects that are equal to one another or can't be
+hashed, and frozen attrs instances with equal options are both.
+
+A mistake of the deployment (an unknown name or option, two plugins that claim one
+strategy) stops the start with a `ConfigError`. A plugin that can't be used does so only
+when strict; otherwise its row says why.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pluggy
 
 from rbee_scheduler import _builtin, _hookspecs
 from rbee_scheduler._errors import ConfigError, PluginError, SchedulerError
+from rbee_scheduler._plugins._configure import Hooks, configure, offered_strategies
 from rbee_scheduler._plugins._discover import InstalledPlugin
-from rbee_scheduler._plugins._inspect import hook_functions
+from rbee_scheduler._plugins._listing import Listed
 from rbee_scheduler._plugins._records import PluginConfig, PluginInfo
+from rbee_scheduler._version import __version__
 
 
-__all__ = ["Instance", "Loader", "PluginSource"]
+__all__ = ["Instance", "Loader"]
 
-PluginSource = Any  # str | PluginConfig | a plugin object
+CORE = "core"  # the name under which core's own decisions and strategies appear
+_CORE_SOURCE = f"rbee-scheduler {__version__}"
 
 
 class _Holder:
@@ -40,13 +44,11 @@ class Instance:
 
     __slots__ = ("config", "hooks", "source", "strategies")
 
-    def __init__(
-        self, config: PluginConfig, source: str, hooks: dict[str, Callable[..., Any]]
-    ) -> None:
+    def __init__(self, config: PluginConfig, source: str, hooks: Hooks) -> None:
         self.config = config
         self.source = source
         self.hooks = hooks
-        self.strategies: dict[str, dict[str, Callable[..., Any]]] = {}
+        self.strategies: dict[str, Hooks] = {}
 
 
 class Loader:
@@ -63,147 +65,122 @@ class Loader:
         self._installed = _by_name(installed)
         self._strict = strict
         self._manager = _new_manager()
+        self._strategies: dict[str, str] = {}  # name -> who registered it
+        self._unconfigured: set[object] = set()
 
     def load(
-        self,
-        sources: Iterable[PluginSource] | None,
-        only: Collection[str] | None,
-        block: Collection[str],
+        self, wanted: Iterable[Listed] | None, only: Collection[str] | None, block: Collection[str]
     ) -> None:
-        """Load the sources, in order, and core's own plugin last.
+        """Load what is wanted (all installed plugins for None), and core's own plugin last.
 
         Raises:
-            ConfigError: A listed plugin is not installed, or a name is there twice.
+            ConfigError: The deployment is wrong: a plugin is not installed, an option is
+                unknown, two plugins claim one strategy.
             PluginError: When strict: a plugin can't be used.
         """
-        names: list[str] = []
+        core = self._make(Listed(PluginConfig(name=CORE), _builtin), _CORE_SOURCE, _builtin)
+        if wanted is None:
+            wanted = [Listed(PluginConfig(name=name)) for name in self._installed]
         used: set[str] = set()
-        for source in self._installed if sources is None else sources:
-            config, target = _resolve(source)
-            if config.name in names:
-                raise ConfigError(
-                    f"the plugin instance {config.name!r} is listed twice",
-                    hint="give each [[plugins]] table a name of its own",
-                )
-            names.append(config.name)
-            entry = config.plugin or config.name
-            used.add(entry)
-            if config.name in block or (only is not None and config.name not in only):
-                self._row(config, self._installed.get(entry, []), status="blocked")
-            elif target is not None:
-                self._try(config, "", partial(_itself, target))
+        for one in wanted:
+            found = [] if one.target is not None else self._installed.get(one.entry, [])
+            used.update(plugin.name for plugin in found)
+            if one.is_in(block) or not (only is None or one.is_in(only)):
+                self._row(one.config, found, status="blocked")
+            elif one.target is not None:
+                self._try(one, [])
             else:
-                self._load_installed(config, entry)
-        for entry, found in self._installed.items():
+                self._load_installed(one, found)
+        for entry, unused in self._installed.items():
             if entry not in used:
-                self._row(PluginConfig(name=entry), found, status="unlisted")
-        self._check_known((*(only or ()), *block), names)
-        self._register(PluginConfig(name="core"), "rbee-scheduler", _builtin)
+                self._row(PluginConfig(name=entry), unused, status="unlisted")
+        self.instances.append(core)
 
-    def _load_installed(self, config: PluginConfig, entry: str) -> None:
-        found = self._installed.get(entry, [])
-        if not found:
-            raise ConfigError(
-                f"the plugin {entry!r} is not installed",
-                hint=f"pip install rbee-scheduler-{entry}, or take it out of the list; "
-                f"installed: {', '.join(self._installed) or 'none'}",
-            )
-        if len(found) > 1:
-            both = " and ".join(plugin.source for plugin in found)
-            error = PluginError(
-                f"the name {entry!r} is claimed by {both}", hint="uninstall one of them"
-            )
-            self._fail(config, found[0], error)
-        else:
-            self._try(config, found[0].source, found[0].load, found[0])
-
-    def _check_known(self, asked: Iterable[str], listed: Collection[str]) -> None:
-        """Refuse a name to load or to block that stands for nothing."""
-        known = {*listed, *self._installed}
+    def check_known(
+        self, asked: Iterable[str], wanted: Iterable[Listed] | None, place: str
+    ) -> None:
+        """Refuse a name to use or to block that stands for nothing."""
+        known = {*self._installed}
+        for one in wanted or ():
+            known |= {one.config.name, one.entry}
         for name in asked:
             if name not in known:
                 raise ConfigError(
                     f"there is no plugin {name!r}",
+                    place=place,
                     hint=f"there are: {', '.join(sorted(known)) or 'none'}",
                 )
 
-    def _try(
-        self,
-        config: PluginConfig,
-        source: str,
-        load: Callable[[], Any],
-        found: InstalledPlugin | None = None,
-    ) -> None:
+    # ---- one instance --------------------------------------------------------------------
+
+    def _load_installed(self, one: Listed, found: Sequence[InstalledPlugin]) -> None:
+        if not found:
+            raise ConfigError(
+                f"the plugin {one.entry!r} is not installed",
+                hint=f"pip install rbee-scheduler-{one.entry}, or take it out of the list; "
+                f"installed: {', '.join(self._installed) or 'none'}",
+            )
+        self._try(one, found)
+
+    def _try(self, one: Listed, found: Sequence[InstalledPlugin]) -> None:
         try:
-            instance = self._register(config, source, load())
-        except Exception as error:  # noqa: BLE001 - whatever a plugin's import does is its row
-            self._fail(config, found, error)
+            _check_name(one.config.name)
+            target = _imported(found) if one.target is None else one.target
+            instance = self._make(one, _source(found), target)
+        except ConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a plugin does at its start is its row
+            self._fail(one.config, found, error)
             return
+        self.instances.append(instance)
         self._row(
-            config,
-            [found] if found else [],
+            one.config,
+            found,
             order=len(self.instances),
             hooks=tuple(sorted(instance.hooks)),
             strategies=tuple(instance.strategies),
         )
 
-    def _register(self, config: PluginConfig, source: str, plugin: Any) -> Instance:
-        hooks = hook_functions(plugin)
-        options = _options(config, hooks)
-        if "rbee_configure" in hooks:
-            configured = hooks["rbee_configure"](
-                **_pick(hooks["rbee_configure"], name=config.name, options=options)
-            )
-            if configured is not None and configured is not plugin:
-                kept = {"rbee_options", "rbee_configure", "rbee_register_commands"}
-                hooks = {name: hook for name, hook in hooks.items() if name in kept}
-                hooks |= hook_functions(configured)
+    def _make(self, one: Listed, source: str, plugin: Any) -> Instance:
+        config = one.config
+        hooks = self._configure(one, plugin)
         instance = Instance(config, source, hooks)
-        if "rbee_register_strategies" in hooks:
-            instance.strategies = self._strategies(hooks["rbee_register_strategies"](), source)
+        instance.strategies = offered_strategies(hooks)
+        for name in instance.strategies:
+            if name in self._strategies:
+                raise ConfigError(
+                    f"the strategy {name!r} comes from both {self._strategies[name]} and {source}",
+                    hint="uninstall or block one, or name strategies after their instance",
+                )
         self._manager.register(_Holder(hooks), config.name)
-        self.instances.append(instance)
+        self._strategies |= dict.fromkeys(instance.strategies, source)
         return instance
 
-    def _strategies(self, offered: Any, source: str) -> dict[str, dict[str, Callable[..., Any]]]:
-        if not isinstance(offered, Mapping):
-            raise PluginError(
-                f"answered {type(offered).__name__}",
-                hook="rbee_register_strategies",
-                hint="return a mapping: name -> object with decision hooks",
-            )
-        taken = {name: i.source for i in self.instances for name in i.strategies}
-        checked: dict[str, dict[str, Callable[..., Any]]] = {}
-        for name, strategy in offered.items():
-            if name in taken:
-                raise PluginError(
-                    f"the strategy {name!r} comes from both {taken[name]} and {source}",
-                    hook="rbee_register_strategies",
-                    hint="uninstall or block one of them",
+    def _configure(self, one: Listed, plugin: Any) -> Hooks:
+        hooks, configured = configure(one.config, plugin)
+        if not configured:
+            if one.target is None and one.entry in self._unconfigured:
+                raise ConfigError(
+                    f"the plugin {one.entry!r} has no instances, but is listed twice",
+                    hint="take one of its [[plugins]] tables out",
                 )
-            # A manager of its own checks the strategy's hooks against the specifications.
-            checked[name] = hook_functions(strategy)
-            _new_manager().register(_Holder(checked[name]), name)
-        return checked
+            self._unconfigured.add(one.entry)
+        return hooks
 
-    def _fail(self, config: PluginConfig, found: InstalledPlugin | None, error: Exception) -> None:
-        source = found.source if found else ""
+    # ---- rows ----------------------------------------------------------------------------
+
+    def _fail(
+        self, config: PluginConfig, found: Sequence[InstalledPlugin], error: Exception
+    ) -> None:
         if isinstance(error, PluginError):
-            error.plugin, error.distribution = config.name, source
-            failure: SchedulerError = error
-        elif isinstance(error, ConfigError):
             failure = error
         else:
-            failure = PluginError(
-                f"{type(error).__name__}: {error}",
-                plugin=config.name,
-                distribution=source,
-                hint="its import or its configuration failed",
-            )
+            failure = PluginError(f"{type(error).__name__}: {error}")
             failure.__cause__ = error
+        failure.plugin, failure.distribution = config.name, _source(found)
         if self._strict:
             raise failure
-        self._row(config, [found] if found else [], status="failed", error=str(failure))
+        self._row(config, found, status="failed", error=str(failure))
 
     def _row(self, config: PluginConfig, found: Sequence[InstalledPlugin], **fields: Any) -> None:
         self.rows.append(
@@ -230,40 +207,29 @@ def _by_name(installed: Sequence[InstalledPlugin]) -> dict[str, list[InstalledPl
     return by_name
 
 
-def _resolve(source: PluginSource) -> tuple[PluginConfig, Any]:
-    """Return the configuration a source stands for, and its object when it is one."""
-    if isinstance(source, str):
-        return PluginConfig(name=source), None
-    if isinstance(source, PluginConfig):
-        return source, None
-    name = getattr(source, "__name__", None) or type(source).__name__
-    return PluginConfig(name=str(name).rpartition(".")[2]), source
+def _source(found: Sequence[InstalledPlugin]) -> str:
+    return " and ".join(plugin.source for plugin in found)
 
 
-def _options(config: PluginConfig, hooks: dict[str, Callable[..., Any]]) -> Any:
-    options_class = hooks["rbee_options"]() if "rbee_options" in hooks else None
-    if options_class is None:
-        if config.options:
-            raise ConfigError(
-                f"the plugin takes no options, but got {', '.join(config.options)}",
-                place=f"$.plugins[{config.name!r}].options",
-            )
-        return None
-    # cattrs takes 30 ms to import; most deployments have no options to check.
-    from rbee_scheduler._wire import structure
-
-    return structure(
-        dict(config.options),
-        options_class,
-        place=f"$.plugins[{config.name!r}].options",
-        error=ConfigError,
-    )
+def _check_name(name: str) -> None:
+    if name == CORE:
+        raise PluginError(f"the name {name!r} is the scheduler's own", hint="use another")
 
 
-def _itself(target: Any) -> Any:
-    return target
-
-
-def _pick(function: Callable[..., Any], **offered: Any) -> dict[str, Any]:
-    wanted = inspect.signature(function).parameters
-    return {name: value for name, value in offered.items() if name in wanted}
+def _imported(found: Sequence[InstalledPlugin]) -> Any:
+    """Import the plugin that ``found`` stands for."""
+    if len(found) > 1:
+        raise PluginError(
+            f"the name {found[0].name!r} is claimed by {_source(found)}",
+            hint="uninstall one of them",
+        )
+    try:
+        return found[0].load()
+    except SchedulerError:
+        raise
+    # A script without `if __name__ == "__main__"` may leave with SystemExit.
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"its import failed: {type(error).__name__}: {error}",
+            hint=f"try: python -c 'import {found[0].target.partition(':')[0]}'",
+        ) from error

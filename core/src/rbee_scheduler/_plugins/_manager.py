@@ -7,8 +7,10 @@ compiled into a `Chain`. From then on nothing can join: the set is frozen.
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rbee_scheduler import _builtin
@@ -16,8 +18,9 @@ from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._plugins._chain import Call, Chain, compile_call
 from rbee_scheduler._plugins._discover import InstalledPlugin, installed_plugins
 from rbee_scheduler._plugins._inspect import HOOKS
-from rbee_scheduler._plugins._load import Loader, PluginSource
-from rbee_scheduler._plugins._records import PluginConfig, PluginInfo
+from rbee_scheduler._plugins._listing import Listed, PluginSource, listed
+from rbee_scheduler._plugins._load import Instance, Loader
+from rbee_scheduler._plugins._records import PluginInfo
 
 
 __all__ = ["Plugins"]
@@ -31,21 +34,26 @@ class Plugins:
     Args:
         sources: What to use, in the order of asking: names of installed plugins,
             `PluginConfig`, or plugin objects. None: every installed plugin, by name.
-        only: Use only these of the sources (names); empty for none. By default the
-            environment variable ``RBEE_SCHEDULER_PLUGINS``, a comma-separated list.
-        block: Leave these out (names).
+        only: Use only these of the sources: names of instances, or of plugins for all
+            their instances; empty for none. By default the environment variable
+            ``RBEE_SCHEDULER_PLUGINS``, a comma-separated list, which says nothing of
+            plugin objects.
+        block: Leave these out (names, as for ``only``).
         strict: Whether a plugin that can't be used stops the start. Otherwise it is left
             out, and shows as a row with status ``"failed"``.
         installed: The installed plugins; found by entry point when not given.
+        environ: Where ``RBEE_SCHEDULER_PLUGINS`` is looked up; the process's own
+            environment when not given.
 
     Raises:
-        ConfigError: A listed plugin is not installed, or a name is there twice.
+        ConfigError: The deployment is wrong: a listed plugin is not installed, a name is
+            there twice or unknown, an option is wrong, two plugins claim one strategy.
         PluginError: With ``strict``: a plugin can't be used; its distribution is named.
 
     Example:
         >>> plugins = Plugins([])
-        >>> plugins.chain("first-available").strategy
-        'first-available'
+        >>> plugins.chain("best-score").strategy
+        'best-score'
     """
 
     def __init__(
@@ -56,19 +64,23 @@ class Plugins:
         block: Collection[str] = (),
         strict: bool = False,
         installed: Sequence[InstalledPlugin] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._chains: dict[str, Chain] = {}
-        if only is None and (listed := os.environ.get(ONLY_VARIABLE)) is not None:
-            only = [name.strip() for name in listed.split(",") if name.strip()]
-        sources = None if sources is None else list(sources)
+        self._strict = strict
+        wanted = None if sources is None else listed(sources)
+        by_name = wanted is None or any(one.target is None for one in wanted)
+        place = ""
+        if only is None and by_name:
+            place = ONLY_VARIABLE
+            only = _from_environment(os.environ if environ is None else environ, wanted)
         # Looking at every distribution costs 1 to 2 ms; plugin objects don't need it.
         if installed is None:
-            objects = sources is not None and not any(
-                isinstance(source, (str, PluginConfig)) for source in sources
-            )
-            installed = [] if objects else installed_plugins()
+            installed = installed_plugins() if by_name or only or block else []
         loader = Loader(installed, strict=strict)
-        loader.load(sources, only, block)
+        loader.check_known(only or (), wanted, place)
+        loader.check_known(block, wanted, "")
+        loader.load(wanted, only, block)
         self._instances = loader.instances
         self._rows = loader.rows
         self._compile()
@@ -106,7 +118,7 @@ class Plugins:
                     instance.source,
                     instance.config.weight,
                     instance.config.on_error,
-                    sorted((k, repr(v)) for k, v in instance.config.options.items()),
+                    json.dumps(dict(instance.config.options), sort_keys=True, default=repr),
                     sorted(instance.hooks),
                     sorted(instance.strategies),
                 )
@@ -132,22 +144,34 @@ class Plugins:
     def register_commands(self, cli: Any) -> None:
         """Let plugins add their commands to ``cli`` (a click group).
 
+        A plugin that fails is logged, and the others' commands are there all the same.
+
         Raises:
             ConfigError: Two distributions claim one command name.
+            PluginError: With ``strict``: a plugin failed.
         """
         owners = dict.fromkeys(cli.commands, "rbee-scheduler")
-        for instance in self._instances:
-            function = instance.hooks.get("rbee_register_commands")
-            if function is None:
-                continue
+        asked: set[Callable[..., Any]] = set()
+        for instance, call in self._calls_of("rbee_register_commands"):
+            function = instance.hooks["rbee_register_commands"]
+            if function in asked:
+                continue  # one plugin, several instances: its commands are there
+            asked.add(function)
             before = dict(cli.commands)
-            compile_call(function, "rbee_register_commands", plugin="", source="").function(cli)
+            try:
+                call.function(cli)
+            except Exception as problem:
+                error = call.failure(problem)
+                if self._strict:
+                    raise error from problem
+                logging.getLogger("rbee_scheduler").warning("%s", error)
             for name, command in cli.commands.items():
                 if before.get(name) is command:
                     continue
                 if name in owners:
+                    both = f"{owners[name]} and {instance.source}"
                     raise ConfigError(
-                        f"the command {name!r} comes from both {owners[name]} and {instance.source}",
+                        f"the command {name!r} comes from both {both}",
                         hint="block one of them with --block",
                     )
                 owners[name] = instance.source
@@ -155,35 +179,44 @@ class Plugins:
     # ---- compiling ---------------------------------------------------------------------
 
     def _compile(self) -> None:
-        own = {hook: self._calls(hook) for hook in HOOKS}
+        own = {hook: tuple(call for _, call in self._calls_of(hook)) for hook in HOOKS}
         for instance in self._instances:
             for name, hooks in instance.strategies.items():
                 calls = {
-                    hook: compile_call(
-                        function,
-                        hook,
-                        plugin=name,
-                        source=instance.source,
-                        weight=instance.config.weight,
-                        on_error=instance.config.on_error,
-                    )
+                    hook: _call(instance, hook, function, strategy=name)
                     for hook, function in hooks.items()
                 }
                 self._chains[name] = _chain(name, own, calls)
 
-    def _calls(self, hook: str) -> tuple[Call, ...]:
-        return tuple(
-            compile_call(
-                instance.hooks[hook],
-                hook,
-                plugin=instance.config.name,
-                source=instance.source,
-                weight=instance.config.weight,
-                on_error=instance.config.on_error,
-            )
+    def _calls_of(self, hook: str) -> list[tuple[Instance, Call]]:
+        return [
+            (instance, _call(instance, hook, instance.hooks[hook]))
             for instance in self._instances
             if hook in instance.hooks
-        )
+        ]
+
+
+def _call(instance: Instance, hook: str, function: Callable[..., Any], strategy: str = "") -> Call:
+    return compile_call(
+        function,
+        hook,
+        plugin=strategy or instance.config.name,
+        source=instance.source,
+        weight=instance.config.weight,
+        on_error=instance.config.on_error,
+        strategy=strategy,
+    )
+
+
+def _from_environment(
+    environ: Mapping[str, str], wanted: Iterable[Listed] | None
+) -> list[str] | None:
+    """Return the names that the environment allows, or None for all."""
+    text = environ.get(ONLY_VARIABLE)
+    if text is None:
+        return None
+    objects = [one.config.name for one in wanted or () if one.target is not None]
+    return [name for part in text.split(",") if (name := part.strip())] + objects
 
 
 def _chain(strategy: str, own: dict[str, tuple[Call, ...]], of: dict[str, Call]) -> Chain:

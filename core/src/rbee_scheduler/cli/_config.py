@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ __all__ = ["config"]
 
 # What names a table, and what others of its fields are derived from: always shown.
 _NAMING = ("id", "name", "model_ref", "url", "model")
+_SECRET = re.compile("api_?key|token$|secret|password", re.IGNORECASE)
 
 
 @click.group()
@@ -39,18 +41,23 @@ def config() -> None:
 
 @config.command()
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--secrets", is_flag=True, help="Show keys, tokens and passwords, too.")
 @deployment_options
 @backend_option
 @output_options
-def show(*, output: Output, source: DeploymentSource, origin: bool) -> None:
+def show(*, output: Output, source: DeploymentSource, origin: bool, secrets: bool) -> None:
     """Print the configuration in force, as TOML.
 
     An option wins over the environment, the environment over the file, the file over the
-    default; --origin says which one it was.
+    default; --origin says which one it was. What looks like a secret is masked.
     """
     configuration = source.configuration()
+    values = _values(configuration)
+    if not secrets:
+        values = _masked(values)
     output.emit(
-        _data(configuration, origin=origin), lambda: "\n".join(_lines(configuration, origin=origin))
+        _data(configuration, values, origin=origin),
+        lambda: "\n".join(_lines(configuration, values, origin=origin)),
     )
 
 
@@ -99,11 +106,7 @@ def _findings(findings: list[SchedulerError]) -> Iterator[str]:
         yield from (str(note) for note in getattr(finding, "__notes__", ()))
 
 
-# ---- as JSON -------------------------------------------------------------------------------
-
-
-def _data(configuration: Configuration, *, origin: bool) -> dict[str, Any]:
-    values = _values(configuration)
+def _data(configuration: Configuration, values: dict[str, Any], *, origin: bool) -> dict[str, Any]:
     if not origin:
         return {"file": configuration.path, "values": values}
     origins = configuration.origins
@@ -111,6 +114,9 @@ def _data(configuration: Configuration, *, origin: bool) -> dict[str, Any]:
         "file": configuration.path,
         "values": {key: {"value": value, "origin": origins[key]} for key, value in values.items()},
     }
+
+
+# ---- the values ----------------------------------------------------------------------------
 
 
 def _values(configuration: Configuration) -> dict[str, Any]:
@@ -147,16 +153,27 @@ def _set_fields(model: Any) -> dict[str, Any]:
     }
 
 
+def _masked(value: Any) -> Any:
+    """Return ``value`` with what looks like a secret left out: it may end in a bug report."""
+    if isinstance(value, dict):
+        return {
+            key: "***" if isinstance(item, str) and _SECRET.search(key) else _masked(item)
+            for key, item in value.items()
+        }
+    return [_masked(item) for item in value] if isinstance(value, list) else value
+
+
 # ---- as TOML -------------------------------------------------------------------------------
 
 
-def _lines(configuration: Configuration, *, origin: bool) -> Iterator[str]:
-    values = _values(configuration)
+def _lines(configuration: Configuration, values: dict[str, Any], *, origin: bool) -> Iterator[str]:
     origins = configuration.origins
     yield f"# {configuration.path or 'no file'}"
     table = ""
-    tables = {key: values.pop(key) for key in ("plugins", "workers", "models")}
+    tables = {key: values[key] for key in ("plugins", "workers", "models")}
     for key, value in values.items():
+        if key in tables:
+            continue
         head, _, name = key.rpartition(".")
         if head != table:
             table = head

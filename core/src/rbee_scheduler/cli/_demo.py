@@ -24,7 +24,11 @@ _SHOWN_FAILURES = 5
 # It takes no configuration, so that it shows the same everywhere, a broken one included.
 @click.command()
 @click.option(
-    "--requests", default=40, show_default=True, type=click.IntRange(1, 10_000), help="Requests in all."
+    "--requests",
+    default=40,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Requests in all.",
 )
 @click.option(
     "--concurrency",
@@ -50,6 +54,7 @@ _SHOWN_FAILURES = 5
 )
 @output_options
 def demo(
+    *,
     output: Output,
     requests: int,
     concurrency: int,
@@ -69,10 +74,9 @@ def demo(
     import anyio
 
     from rbee_scheduler.cli._backend import backend_options
-    from rbee_scheduler.demo import tiny_model
     from rbee_scheduler.demo._extra import require_extra
     from rbee_scheduler.demo._live import LiveShow
-    from rbee_scheduler.demo._scenario import MODEL_KNOBS, Scenario, play
+    from rbee_scheduler.demo._scenario import Scenario, play, watchable_model
     from rbee_scheduler.demo._show import PlainShow, SilentShow
 
     options = backend_options(backend)
@@ -93,7 +97,7 @@ def demo(
             concurrency=concurrency,
             slots=scenario.slots,
         )
-    model = tiny_model(**MODEL_KNOBS)
+    model = watchable_model()
 
     async def run() -> Report:
         return await play(scenario, model, show, backend=backend)
@@ -112,10 +116,19 @@ def _text(report: Report, output: Output) -> str:
     figures = [
         ("requests", report.requests),
         ("completed", f"{report.completed}, {report.exact} of them exact to the letter"),
-        ("retried on another worker", f"{report.retried}" + (f" ({killed} was killed)" if killed else "")),
-        ("first token", f"p50 {report.first_token_p50:.0f} ms, p99 {report.first_token_p99:.0f} ms"),
+        (
+            "retried on another worker",
+            f"{report.retried}" + (f" ({killed} was killed)" if killed else ""),
+        ),
+        (
+            "first token",
+            f"p50 {report.first_token_p50:.0f} ms, p99 {report.first_token_p99:.0f} ms",
+        ),
         ("total", f"p50 {report.total_p50:.0f} ms, p99 {report.total_p99:.0f} ms"),
-        ("tokens per second", f"{report.tokens_per_second:.0f} ({report.tokens} in {report.seconds:.1f} s)"),
+        (
+            "tokens per second",
+            f"{report.tokens_per_second:.0f} ({report.tokens} in {report.seconds:.1f} s)",
+        ),
         ("strategy", f"{report.strategy}, on {report.backend}"),
     ]
     shares = [
@@ -123,5 +136,10 @@ def _text(report: Report, output: Output) -> str:
         for one in report.workers
     ]
     return "\n".join(
-        ["", output.table(("figure", "value"), figures), "", output.table(("worker", "requests", "share"), shares)]
+        [
+            "",
+            output.table(("figure", "value"), figures),
+            "",
+            output.table(("worker", "requests", "share"), shares),
+        ]
     )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rbee_scheduler._errors import ConfigError, InvalidRequest, PluginError, SchedulerError
-from rbee_scheduler.cli._output import safe
+from rbee_scheduler.cli._output import is_terminal, safe
 
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def report_failure(failure: BaseException, output: Output) -> int:
         say_error(failure, output)
     elif isinstance(failure, click.ClickException):
         _say_usage(failure, output)
+    elif code == INTERRUPTED and is_terminal(sys.stderr):
+        click.echo(file=sys.stderr)  # the terminal stands behind its own ^C
     elif code == BROKEN_PIPE:
         _discard_stdout()
     elif code == BUG:
@@ -95,7 +97,7 @@ def say_error(error: SchedulerError, output: Output) -> None:
     mark = click.style("error", fg="red", bold=True)
     lines = [f"{mark}: {_one_line(str(error))} [{error.code}]"]
     lines += [f"  {_one_line(note)}" for note in notes]
-    click.echo("\n".join(lines), err=True, color=output.colored(sys.stderr))
+    click.echo("\n".join(lines), file=sys.stderr, color=output.colored(sys.stderr))
 
 
 def _say_usage(failure: click.ClickException, output: Output) -> None:
@@ -111,13 +113,15 @@ def _say_usage(failure: click.ClickException, output: Output) -> None:
         return
     mark = click.style("error", fg="red", bold=True)
     click.echo(
-        f"{mark}: {_one_line(str(error))} [USAGE]", err=True, color=output.colored(sys.stderr)
+        f"{mark}: {_one_line(str(error))} [USAGE]",
+        file=sys.stderr,
+        color=output.colored(sys.stderr),
     )
 
 
 def _say_bug(failure: BaseException, output: Output) -> None:
     if output.verbosity >= 0 and not output.as_json:
-        click.echo("".join(traceback.format_exception(failure)).rstrip(), err=True)
+        click.echo(safe("".join(traceback.format_exception(failure)).rstrip()), file=sys.stderr)
     error = SchedulerError(
         f"{type(failure).__name__}: {failure}",
         hint="this is a bug of rbee-scheduler, or of the plugin named in the traceback",
@@ -126,7 +130,7 @@ def _say_bug(failure: BaseException, output: Output) -> None:
 
 
 def _say_json(error: dict[str, Any], output: Output) -> None:
-    click.echo(output.to_json({"error": error}), err=True)
+    click.echo(output.to_json({"error": error}), file=sys.stderr)
 
 
 def _one_line(text: str) -> str:
@@ -150,7 +154,7 @@ def _innermost(failure: BaseException) -> BaseException:
 def _system_exit(failure: SystemExit) -> int:
     if failure.code is None or isinstance(failure.code, int):
         return failure.code or OK
-    click.echo(str(failure.code), err=True)
+    click.echo(str(failure.code), file=sys.stderr)
     return NEGATIVE
 
 

@@ -14,19 +14,15 @@ Each option may stand before the command's name or after it; what stands later w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from rbee_scheduler.cli._output import ColorChoice, Output
-
-
-if TYPE_CHECKING:
-    from rbee_scheduler import Plugins, Scheduler
-    from rbee_scheduler._config import Configuration
+from rbee_scheduler.cli._source import DeploymentSource
 
 
 __all__ = [
@@ -38,7 +34,6 @@ __all__ = [
     "settings_of",
 ]
 
-T = TypeVar("T")
 _Function = Callable[..., Any]
 
 _ADDING = frozenset({"block", "overrides", "quiet", "verbose"})
@@ -85,78 +80,6 @@ class Settings:
 def settings_of(context: click.Context) -> Settings:
     """Return the settings that ``context`` shares with the contexts around it."""
     return context.ensure_object(Settings)
-
-
-class DeploymentSource:
-    """The deployment that the options, the environment and the file describe; read when asked.
-
-    Nothing is imported or read before a method is called, so a command may take a source
-    and not use it.
-    """
-
-    __slots__ = ("_configuration", "_plugins", "_settings")
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._configuration: Configuration | None = None
-        self._plugins: Plugins | None = None
-
-    def override(self, key: str, value: str, origin: str) -> None:
-        """Let ``value`` (as text) win over the environment and the file.
-
-        Args:
-            key: Dotted key, such as ``"queue.capacity"``.
-            value: As it would stand after ``--set key=``.
-            origin: The option it came from, for messages and ``config show --origin``.
-        """
-        self._settings.overrides += ((key, value, origin),)
-        self._configuration = self._plugins = None
-
-    def configuration(self) -> Configuration:
-        """Return the configuration with the origin of each value.
-
-        Raises:
-            ConfigError: The file, a variable or an option is wrong.
-        """
-        if self._configuration is None:
-            from rbee_scheduler._config import load_configuration
-
-            self._configuration = load_configuration(
-                self._settings.config, overrides=self._settings.overrides
-            )
-        return self._configuration
-
-    def plugins(self) -> Plugins:
-        """Return the plugins, as ``--block``, ``--no-plugins`` and ``--strict`` say."""
-        if self._plugins is None:
-            self._plugins = self.configuration().deployment.load_plugins(
-                block=self._settings.block,
-                no_plugins=self._settings.no_plugins,
-                strict=self._settings.strict,
-            )
-        return self._plugins
-
-    def scheduler(self, **options: Any) -> Scheduler:
-        """Return a scheduler over the deployment's workers; ``.registry`` takes more of them.
-
-        Args:
-            **options: As for `Deployment.make_scheduler`: ``registry``, ``clock``, ``client``...
-        """
-        deployment = self.configuration().deployment
-        return deployment.make_scheduler(plugins=self.plugins(), **options)
-
-    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run an async function to its end on the deployment's backend (``--backend`` wins).
-
-        Raises:
-            ConfigError: The backend is not installed.
-        """
-        import anyio
-
-        from rbee_scheduler.cli._backend import backend_options
-
-        backend = self.configuration().deployment.backend
-        return anyio.run(function, *args, backend=backend, backend_options=backend_options(backend))
 
 
 # ---- the options ---------------------------------------------------------------------------

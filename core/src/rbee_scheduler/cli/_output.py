@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 import click
 
 
-__all__ = ["ColorChoice", "Output", "plain", "safe", "use_color"]
+__all__ = ["ColorChoice", "Output", "is_terminal", "plain", "safe", "use_color"]
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -66,11 +66,12 @@ class Output:
 
     def print(self, text: str = "") -> None:
         """Print ``text`` and a newline on stdout."""
-        click.echo(text, color=self.colored(sys.stdout))
+        # The stream by name: by default click writes UTF-8 where the encoding is ASCII.
+        click.echo(text, file=sys.stdout, color=self.colored(sys.stdout))
 
     def write(self, text: str) -> None:
         """Write ``text`` on stdout as it is, at once: for a stream of tokens."""
-        click.echo(text, nl=False, color=self.colored(sys.stdout))
+        click.echo(text, nl=False, file=sys.stdout, color=self.colored(sys.stdout))
         sys.stdout.flush()
 
     # ---- messages: stderr ----------------------------------------------------------------
@@ -91,7 +92,7 @@ class Output:
             self._say(f"{click.style('warning', fg='yellow', bold=True)}: {text}")
 
     def _say(self, text: str) -> None:
-        click.echo(text, err=True, color=self.colored(sys.stderr))
+        click.echo(text, file=sys.stderr, color=self.colored(sys.stderr))
 
     # ---- the terminal --------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Output:
         return (
             self.verbosity >= 0
             and not self.as_json
-            and _is_terminal(sys.stderr)
+            and is_terminal(sys.stderr)
             and os.environ.get("TERM", "") != "dumb"
         )
 
@@ -142,7 +143,7 @@ def use_color(choice: ColorChoice, stream: IO[str], environ: Mapping[str, str]) 
         return False
     if environ.get("FORCE_COLOR", "0") not in {"", "0"}:
         return True
-    return environ.get("TERM", "") != "dumb" and _is_terminal(stream)
+    return environ.get("TERM", "") != "dumb" and is_terminal(stream)
 
 
 def plain(value: Any) -> Any:
@@ -186,7 +187,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "-"
+        value = ", ".join(map(str, value)) or "-"
     return safe(str(value)).replace("\n", " ").replace("\t", " ")
 
 
@@ -204,7 +205,8 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     ).rstrip()
 
 
-def _is_terminal(stream: IO[str]) -> bool:
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether ``stream`` is a terminal; one that is closed or replaced is none."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):  # replaced by something simpler, or closed

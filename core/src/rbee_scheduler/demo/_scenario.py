@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,21 +22,19 @@ from rbee_scheduler._transport import HttpxTransport
 from rbee_scheduler._validate import number
 from rbee_scheduler._watch import watch_workers
 from rbee_scheduler.demo._llama import llama_servers
+from rbee_scheduler.demo._model import tiny_model
 from rbee_scheduler.demo._record import Record, Report, report_of
 from rbee_scheduler.demo._server import LlamaServer
 from rbee_scheduler.demo._story import STORY_TOKENS, story_after
 
 
-__all__ = ["MODEL_KNOBS", "Scenario", "Show", "play"]
-
-# 68 MB and some 260 tokens/s: slow enough to watch, and to be killed in the middle of a story.
-MODEL_KNOBS: Final = {"width": 512, "layers": 8, "heads": 8, "hidden": 2048, "half": True}
+__all__ = ["Scenario", "Show", "play", "watchable_model"]
 
 MODEL: Final = "tiny-bee"
 SIMPLE: Final = "simple"
 
 # The worker is killed early in a story, so that the rest must come from somebody else.
-_EARLY: Final = range(3, 10)
+_EARLY: Final = range(2, 10)
 
 # A request that ends within the story is answered with the rest of it.
 _PROMPTS: Final = (
@@ -99,6 +98,15 @@ class Scenario:
         return max(0, min(self.requests // 2, self.requests - self.concurrency))
 
 
+def watchable_model(cache_dir: Path | None = None) -> Path:
+    """Return the story model at a speed that can be watched: 68 MB, some 260 tokens/s.
+
+    Args:
+        cache_dir: As for `tiny_model`.
+    """
+    return tiny_model(cache_dir, width=512, layers=8, heads=8, hidden=2048, half=True)
+
+
 async def play(scenario: Scenario, model: Path, show: Show, *, backend: str = "asyncio") -> Report:
     """Start the workers, send the requests, kill a worker; return how it went.
 
@@ -116,23 +124,23 @@ async def play(scenario: Scenario, model: Path, show: Show, *, backend: str = "a
     plugins = _plugins(scenario.strategy)
     strategy = scenario.strategy or (SIMPLE if SIMPLE in plugins.strategies else BEST_SCORE)
     registry, transport = WorkerRegistry(), HttpxTransport()
-    async with Scheduler(
-        registry, plugins, SchedulerConfig(strategy=strategy), transport=transport
-    ) as scheduler:
-        options = {"slots": scenario.slots, "context": 256}
-        async with llama_servers(model, scenario.workers, **options) as started:
-            servers = {f"worker-{number}": server for number, server in enumerate(started, 1)}
-            for worker_id, server in servers.items():
-                registry.add_url(server.url, id=worker_id)
-            async with watch_workers(registry, transport, interval=0.5):
-                stage = _Stage(scenario, scheduler, servers, show)
-                show.begin(servers, strategy)
-                try:
-                    began = anyio.current_time()
-                    await stage.play()
-                    seconds = anyio.current_time() - began
-                finally:
-                    show.end()
+    config = SchedulerConfig(strategy=strategy)
+    async with (
+        Scheduler(registry, plugins, config, transport=transport) as scheduler,
+        llama_servers(model, scenario.workers, slots=scenario.slots, context=256) as started,
+    ):
+        servers = {f"worker-{n}": server for n, server in enumerate(started, 1)}
+        for worker_id, server in servers.items():
+            registry.add_url(server.url, id=worker_id)
+        async with watch_workers(registry, transport, interval=0.5):
+            stage = _Stage(scenario, scheduler, servers, show)
+            show.begin(servers, strategy)
+            try:
+                began = anyio.current_time()
+                await stage.play()
+                seconds = anyio.current_time() - began
+            finally:
+                show.end()
     return report_of(
         stage.records,
         backend=backend,
@@ -164,10 +172,10 @@ class _Stage:
 
     async def _send_all(self, lane: int, numbers: Iterator[int]) -> None:
         """Send requests one after the other, as long as there are any."""
-        for number in numbers:
-            prompt = _PROMPTS[number % len(_PROMPTS)]
+        for n in numbers:
+            prompt = _PROMPTS[n % len(_PROMPTS)]
             record = Record(
-                job_id=f"job-{number:02}", lane=lane, prompt=prompt, expected=story_after(prompt)
+                job_id=f"job-{n:02}", lane=lane, prompt=prompt, expected=story_after(prompt)
             )
             self.records.append(record)
             request = InferenceRequest(
@@ -187,9 +195,11 @@ class _Stage:
 
     def _maybe_kill(self, record: Record) -> None:
         """Kill the worker that tells this very story, once half of them are told."""
-        told = sum(one.outcome is not None for one in self.records)
+        running = Counter(one.worker_id for one in self.records if one.outcome is None)
+        told = len(self.records) - running.total()
         due = self._scenario.kill and not self.killed and told >= self._scenario.half
-        if due and record.pieces in _EARLY:
+        # The busiest one, for then several stories must go on elsewhere.
+        if due and record.pieces in _EARLY and running[record.worker_id] == max(running.values()):
             self.killed = record.worker_id
             server = self._servers[record.worker_id]
             server.kill()

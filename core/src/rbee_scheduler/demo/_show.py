@@ -9,7 +9,14 @@ from rbee_scheduler.demo._record import Record
 from rbee_scheduler.demo._server import LlamaServer
 
 
-__all__ = ["PlainShow", "SilentShow", "line_of_end", "line_of_kill", "line_of_move", "line_of_worker"]
+__all__ = [
+    "PlainShow",
+    "SilentShow",
+    "line_of_end",
+    "line_of_kill",
+    "line_of_move",
+    "line_of_worker",
+]
 
 
 class SilentShow:
@@ -77,7 +84,8 @@ def line_of_kill(worker_id: str, server: LlamaServer) -> str:
 
 def line_of_move(record: Record) -> str:
     """Return a line about a request that goes on elsewhere."""
-    after = f"after {record.pieces} pieces of text" if record.pieces else "before its first token"
+    pieces = f"{record.pieces} piece{'s' if record.pieces > 1 else ''}"
+    after = f"after {pieces} of text" if record.pieces else "before its first token"
     return f"{record.job_id} -> {record.worker_id}, for {record.moved[-1]} failed it {after}"
 
 

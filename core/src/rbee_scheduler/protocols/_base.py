@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import attrs
 
+from rbee_scheduler._errors import UnprocessableRequest
 from rbee_scheduler._outcome import Usage
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._transport import HttpCall
 from rbee_scheduler._worker import Worker
 
 
-__all__ = ["Piece", "WorkerProtocol", "json_headers"]
+__all__ = ["Piece", "WorkerProtocol", "base_url", "json_body", "json_headers"]
+
+# What a job's id may have in a header as it is; the rest (controls, spaces, what is not
+# ASCII) is percent-encoded, so that no id breaks a request, or the next one.
+_IN_HEADERS = "!#$&'()*+,/:;=?@[]{}|^`<>"
 
 
 @attrs.frozen
@@ -38,16 +45,14 @@ class Piece:
 
 
 class WorkerProtocol(Protocol):
-    """One request put to one worker.
-
-    Attributes:
-        can_resume: Whether a cut stream may go on from the text so far.
-    """
-
-    can_resume: bool
+    """One request put to one worker."""
 
     def submit(self, worker: Worker, request: InferenceRequest) -> HttpCall:
-        """Return the call that starts the request."""
+        """Return the call that starts the request.
+
+        Raises:
+            UnprocessableRequest: JSON can't hold it.
+        """
         ...
 
     def follow(self, worker: Worker, answer: bytes) -> HttpCall | None:
@@ -83,6 +88,26 @@ class WorkerProtocol(Protocol):
         ...
 
 
+def base_url(worker: Worker) -> str:
+    """Return the worker's URL without a slash at its end."""
+    return worker.url.rstrip("/")
+
+
+def json_body(value: Mapping[str, Any]) -> bytes:
+    """Return ``value`` as JSON.
+
+    Raises:
+        UnprocessableRequest: JSON can't hold it; only messages are unchecked so far.
+    """
+    try:
+        # Half a surrogate pair is no text, and no UTF-8: it is sent as a question mark.
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise UnprocessableRequest(
+            f"messages hold what JSON can't: {problem}", place="$.messages"
+        ) from None
+
+
 def json_headers(worker: Worker, request: InferenceRequest, *, close: bool) -> dict[str, str]:
     """Return the headers of a JSON call that answers with an event stream.
 
@@ -96,7 +121,7 @@ def json_headers(worker: Worker, request: InferenceRequest, *, close: bool) -> d
         "accept": "text/event-stream, application/json",
         # A compressed stream could not be relayed as it comes.
         "accept-encoding": "identity",
-        "x-correlation-id": request.job_id,
+        "x-correlation-id": quote(request.job_id, _IN_HEADERS),
     }
     if close:
         headers["connection"] = "close"

@@ -19,7 +19,7 @@ from rbee_scheduler._outcome import Usage
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._transport import HttpCall
 from rbee_scheduler._worker import Worker
-from rbee_scheduler.protocols._base import Piece, json_headers
+from rbee_scheduler.protocols._base import Piece, base_url, json_body, json_headers
 
 
 __all__ = ["OpenAIProtocol"]
@@ -37,8 +37,6 @@ _OPTIONS = ("top_p", "top_k", "seed", "repetition_penalty")
 
 class OpenAIProtocol:
     """POST /v1/completions, or /v1/chat/completions for messages; the answer is the stream."""
-
-    can_resume = True
 
     def submit(self, worker: Worker, request: InferenceRequest) -> HttpCall:
         """Return the call that starts the request."""
@@ -63,9 +61,9 @@ class OpenAIProtocol:
             body["prompt"] = request.prompt
         return HttpCall(
             method="POST",
-            url=worker.url + path,
+            url=base_url(worker) + path,
             headers=json_headers(worker, request, close=worker.implementation not in _KEEPS_ALIVE),
-            body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+            body=json_body(body),
         )
 
     def follow(self, worker: Worker, answer: bytes) -> HttpCall | None:  # noqa: ARG002 - the protocol's signature
@@ -100,7 +98,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _piece(data: str, chunk: dict[str, Any]) -> Piece:
-    if "error" in chunk:
+    if chunk.get("error") is not None:
         raise _worker_error(chunk["error"])
     choices = chunk.get("choices")
     text: Any = None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from rbee_scheduler._errors import ParseError, WorkerError
 from rbee_scheduler._outcome import Usage
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._transport import HttpCall
 from rbee_scheduler._worker import Worker
-from rbee_scheduler.protocols._base import Piece, json_headers
+from rbee_scheduler.protocols._base import Piece, base_url, json_body, json_headers
 
 
 __all__ = ["QueenProtocol"]
@@ -26,8 +26,6 @@ DONE = "[DONE]"
 
 class QueenProtocol:
     """The protocol of the queen-rbee system's own workers."""
-
-    can_resume = True
 
     def __init__(self) -> None:
         self._headers: dict[str, str] = {}
@@ -47,9 +45,9 @@ class QueenProtocol:
         self._headers = json_headers(worker, request, close=True)
         return HttpCall(
             method="POST",
-            url=f"{worker.url}/v1/inference",
+            url=f"{base_url(worker)}/v1/inference",
             headers=self._headers,
-            body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+            body=json_body(body),
         )
 
     def follow(self, worker: Worker, answer: bytes) -> HttpCall | None:
@@ -64,8 +62,13 @@ class QueenProtocol:
         if not isinstance(job_id, str) or not isinstance(sse_url, str):
             raise ParseError("the worker's job_id and sse_url are no strings")
         self._job_id = job_id
-        url = urljoin(worker.url + "/", sse_url)
-        if urlsplit(url)[:2] != urlsplit(worker.url)[:2]:
+        # A path goes to the end of the worker's URL, which may have one of its own.
+        url = base_url(worker) + sse_url if sse_url.startswith("/") else sse_url
+        try:
+            elsewhere = urlsplit(url)[:2] != urlsplit(worker.url)[:2]
+        except ValueError:
+            elsewhere = True
+        if elsewhere:
             # A worker may not send us, with its key, to another host.
             raise ParseError(f"the worker's sse_url leads elsewhere: {sse_url[:80]!r}")
         return HttpCall(method="GET", url=url, headers=self._headers)
@@ -93,14 +96,14 @@ class QueenProtocol:
             return None
         return HttpCall(
             method="POST",
-            url=f"{worker.url}/v1/cancel",
+            url=f"{base_url(worker)}/v1/cancel",
             headers=self._headers,
             body=json.dumps({"job_id": self._job_id}).encode(),
         )
 
 
 def _piece(data: str, value: dict[str, Any]) -> Piece:
-    if "error" in value:
+    if value.get("error") is not None:
         error = value["error"]
         message = error.get("message", error) if isinstance(error, dict) else error
         raise WorkerError(str(message)[:500], status=200)
@@ -115,7 +118,8 @@ def _piece(data: str, value: dict[str, Any]) -> Piece:
             if type(usage.get(name)) is int
         }
         return Piece(data, usage=Usage(**counts))
-    if value.get("type") in {"metrics", "started", "queued"}:
+    # Compared one by one: what a worker sends may be unhashable.
+    if value.get("type") in ("metrics", "started", "queued"):
         return Piece(data, values=value)
     return Piece(data, data)  # JSON that the model itself wrote
 

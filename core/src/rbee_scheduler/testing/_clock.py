@@ -8,10 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 
 import anyio
-import anyio.lowlevel
+from anyio.lowlevel import checkpoint
 
 
 __all__ = ["VirtualClock"]
+
+# Turns of the loop after which tasks that woke each other mostly wait again.
+SETTLE_TURNS = 32
 
 
 class VirtualClock:
@@ -54,7 +57,7 @@ class VirtualClock:
 
     @property
     def next_timer(self) -> float | None:
-        """Seconds until something waits for, or None."""
+        """Seconds until the next moment that something waits for, or None."""
         return self._timers[0][0] - self._time if self._timers else None
 
     async def run_for(self, seconds: float) -> None:
@@ -74,12 +77,12 @@ class VirtualClock:
             if self._timers:
                 self._go_to(self._timers[0][0])
             else:
-                await anyio.lowlevel.checkpoint()
+                await checkpoint()
 
     async def sleep(self, seconds: float) -> None:
         """Wait until ``seconds`` have passed on this clock."""
         if seconds <= 0:
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
             return
         event = anyio.Event()
         cancel = self._at(self._time + seconds, event.set)

@@ -1,1 +1,75 @@
-"""Scripted policies for rbee-scheduler; `rhai` is the engine they run on."""
+"""Scripted policies for rbee-scheduler; `rhai` is the engine they run on.
+
+>>> from rbee_scheduler_script import RhaiScheduler
+>>> scheduler = RhaiScheduler.from_source(
+...     "fn schedule_job(job, pools, workers) { workers.least_loaded() }"
+... )
+>>> worker = scheduler.registry.add_url("http://127.0.0.1:8081", model="llama-3-8b")
+>>> scheduler.status().state
+'active'
+
+Names are imported when they are first used: who wants the engine alone does not pay for a
+scheduler.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from rbee_scheduler_script import rhai as rhai
+    from rbee_scheduler_script._helpers import CATALOG as HELPERS
+    from rbee_scheduler_script._helpers import Helper as Helper
+    from rbee_scheduler_script._helpers import HelperCatalog as HelperCatalog
+    from rbee_scheduler_script._hooks import FilterPolicy as FilterPolicy
+    from rbee_scheduler_script._hooks import ScorePolicy as ScorePolicy
+    from rbee_scheduler_script._hooks import SelectPolicy as SelectPolicy
+    from rbee_scheduler_script._hooks import as_plugin as as_plugin
+    from rbee_scheduler_script._plugin import Options as Options
+    from rbee_scheduler_script._plugin import rbee_configure as rbee_configure
+    from rbee_scheduler_script._plugin import rbee_options as rbee_options
+    from rbee_scheduler_script._policy import Policy as Policy
+    from rbee_scheduler_script._scheduler import RhaiScheduler as RhaiScheduler
+    from rbee_scheduler_script._status import PolicyStatus as PolicyStatus
+
+
+# Name -> where it is: a room, and its name there when it is another.
+_PLACES = {
+    "FilterPolicy": "_hooks",
+    "HELPERS": "_helpers:CATALOG",
+    "Helper": "_helpers",
+    "HelperCatalog": "_helpers",
+    "Options": "_plugin",
+    "Policy": "_policy",
+    "PolicyStatus": "_status",
+    "RhaiScheduler": "_scheduler",
+    "ScorePolicy": "_hooks",
+    "SelectPolicy": "_hooks",
+    "as_plugin": "_hooks",
+    "rbee_configure": "_plugin",
+    "rbee_options": "_plugin",
+    "rhai": "rhai:",
+}
+
+__all__ = [
+    "HELPERS", "FilterPolicy", "Helper", "HelperCatalog", "Options", "Policy", "PolicyStatus",
+    "RhaiScheduler", "ScorePolicy", "SelectPolicy", "as_plugin", "rbee_configure", "rbee_options",
+    "rhai",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room, colon, other = place.partition(":")
+    module = import_module(f"{__name__}.{room}")
+    value = module if colon and not other else getattr(module, other or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

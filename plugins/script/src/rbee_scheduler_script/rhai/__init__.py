@@ -50,6 +50,7 @@ from __future__ import annotations
 
 from ._errors import RhaiError
 from ._hosts import HostFunction, host
+from ._isolated import Isolated
 from ._lexer import Comment
 from ._limits import Limits
 from ._parser import parse
@@ -59,6 +60,6 @@ from ._values import Blob, Char, FnPtr, Range
 
 
 __all__ = [
-    "Blob", "Char", "Comment", "FnPtr", "HostFunction", "Limits", "Program", "Range", "RhaiError",
-    "Run", "compile", "host", "parse",
+    "Blob", "Char", "Comment", "FnPtr", "HostFunction", "Isolated", "Limits", "Program", "Range",
+    "RhaiError", "Run", "compile", "host", "parse",
 ]  # fmt: skip

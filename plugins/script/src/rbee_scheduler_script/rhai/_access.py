@@ -12,8 +12,8 @@ from ._errors import RhaiError, mismatch
 from ._failures import no_getter, no_setter, refused, variable_missing
 from ._operators import wrap
 from ._properties import PROPERTIES
-from ._tokens import I64_MAX
-from ._values import Blob, Char, FnPtr, Range, long_type_name, type_name
+from ._text import characters
+from ._values import Blob, Char, FnPtr, Range, Steps, long_type_name, type_name
 
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 BITS: Final = 64
-# Properties of strings that walk all of it.
-_LINEAR: Final = frozenset(("bytes", "chars"))
 
 
 def prop(run: Run, target: Any, name: str) -> Any:
@@ -30,12 +28,13 @@ def prop(run: Run, target: Any, name: str) -> Any:
     kind = type(target)
     if kind is dict:
         return target.get(name)
+    if kind is str and name == "chars":
+        return Steps("chars", characters(run, target))
     getter = PROPERTIES.get((kind, name))
     if getter is None:
         raise no_getter(target, name)
-    if kind is str and name in _LINEAR:
-        run.array(len(target))
-        run.charge(len(target))
+    if kind is str and name == "bytes":
+        run.charge((len(target) >> 4) + 1)
     return getter(target)
 
 
@@ -253,8 +252,3 @@ def global_constant(run: Run, name: str) -> Any:
     if name in run.constants:
         return run.constants[name]
     raise variable_missing(f"global::{name}")
-
-
-def saturate(value: int) -> int:
-    """The value clamped to what 64 bits hold."""
-    return min(value, I64_MAX)

@@ -12,7 +12,7 @@ attribute (only `.get` of an exact dict, and the run's own) or Python source.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._emit import Frame, Out
 from ._gen_statements import StatementEmitter
@@ -71,8 +71,3 @@ def function_name(node: FunctionDefinition) -> str:
         return base
     kind = "unit" if node.this_type == "()" else node.this_type.replace("=", "_inclusive")
     return f"{base}_of_{kind}"
-
-
-def constants_of(generator: Generator) -> dict[str, Any]:
-    """The values the generated code refers to by name."""
-    return dict(generator.constants)

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 EPSILON: Final = 2.220446049250313e-16
 _NUMBERS: Final = (int, float)
 _TEXT: Final = (str, Char)
+_HASHED: Final = frozenset((str, int, bool, type(None)))
 
 
-def _relative(x: float, y: float) -> float:
-    """(x - y) relative to the larger of them."""
-    if x == y:
-        return 0.0
+def _close(x: float, y: float) -> bool:
+    """Whether two floats count as equal."""
+    apart = x - y
+    if apart == 0:
+        return True
     larger = 1.0 if x * y == 0 else max(abs(x), abs(y))
-    return (x - y) / larger
+    # Nothing but itself is close to infinity, and nothing to NaN.
+    return abs(apart) / larger <= EPSILON
 
 
 def equal(run: Run, a: Any, b: Any, depth: int = 0) -> bool:  # noqa: PLR0911 - one a type
@@ -40,7 +43,7 @@ def equal(run: Run, a: Any, b: Any, depth: int = 0) -> bool:  # noqa: PLR0911 - 
         if ta is str or ta is int or ta is bool or ta is Char or a is None:
             return bool(a == b)
         if ta is float:
-            return bool(a == b or abs(_relative(a, b)) <= EPSILON)
+            return bool(a == b or _close(a, b))
         if ta is list:
             return len(a) == len(b) and _all_equal(run, a, b, depth)
         if ta is dict:
@@ -53,7 +56,7 @@ def equal(run: Run, a: Any, b: Any, depth: int = 0) -> bool:  # noqa: PLR0911 - 
             raise not_found("==", (a, b))
         raise refused(a)
     if ta in _NUMBERS and tb in _NUMBERS:
-        return a == b or abs(_relative(float(a), float(b))) <= EPSILON
+        return a == b or _close(float(a), float(b))
     if ta in _TEXT and tb in _TEXT:
         return str(a) == str(b)
     return _different(a, b)
@@ -82,20 +85,21 @@ def unequal(run: Run, a: Any, b: Any) -> bool:
 
 
 def _ordering(
-    name: str, exact: Callable[[Any, Any], bool], fuzzy: Callable[[float], bool]
+    name: str, exact: Callable[[Any, Any], bool], *, strict: bool
 ) -> Callable[[Run, Any, Any], bool]:
     def compare(_run: Run, a: Any, b: Any) -> bool:
         ta, tb = type(a), type(b)
         if ta is tb:
             if ta is float:
-                return fuzzy(_relative(a, b))
+                # `<` must hold by more than closeness; `<=` holds by closeness too.
+                return not strict if exact(a, b) is not strict else _close(a, b) is not strict
             if ta is int or ta is str or ta is Char or ta is bool:
                 return exact(a, b)
             if a is None:
                 return False
             raise not_found(name, (a, b))
         if ta in _NUMBERS and tb in _NUMBERS:
-            return fuzzy(_relative(float(a), float(b)))
+            return compare(_run, float(a), float(b))
         if ta in _TEXT and tb in _TEXT:
             # The official engine looks at two characters here.
             return exact(str(a)[:2], str(b)[:2])
@@ -104,10 +108,10 @@ def _ordering(
     return compare
 
 
-less: Final = _ordering("<", operator.lt, lambda d: d < -EPSILON)
-greater: Final = _ordering(">", operator.gt, lambda d: d > EPSILON)
-less_equal: Final = _ordering("<=", operator.le, lambda d: d <= EPSILON)
-greater_equal: Final = _ordering(">=", operator.ge, lambda d: d >= -EPSILON)
+less: Final = _ordering("<", operator.lt, strict=True)
+greater: Final = _ordering(">", operator.gt, strict=True)
+less_equal: Final = _ordering("<=", operator.le, strict=False)
+greater_equal: Final = _ordering(">=", operator.ge, strict=False)
 
 
 def truth(value: Any) -> bool:
@@ -160,6 +164,12 @@ def switch_key(run: Run, value: Any, depth: int = 0) -> Any:
     if type_name(value) == "?":
         raise refused(value)
     return (kind, value)
+
+
+def look_up(table: dict[tuple[type, Any], int], value: Any) -> int:
+    """The arm of a switch whose cases are plain literals, or 0."""
+    kind = type(value)
+    return table.get((kind, value), 0) if kind in _HASHED else 0
 
 
 def in_range(value: Any, start: int, end: int, inclusive: bool) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 from ._errors import parsing
 from ._reader import TokenReader, at
-from ._tokens import Token
+from ._tokens import ASSIGNMENTS, Token
 from ._tree import (
     ArrayLiteral,
     Binary,
@@ -36,8 +36,16 @@ class CompoundParser(TokenReader):
     def condition(self) -> Expression:
         """An expression that must be boolean: a literal of another type is an error here."""
         place = self.peek()
+        if self.at_symbol("{"):
+            self.fail("ExprExpected", "Expecting a boolean expression")
         expression = self.expression()
         self._check_bool(expression, place)
+        ahead = self.peek()
+        if ahead.kind == "symbol" and ahead.value in ASSIGNMENTS:
+            hint = "Possibly a typo of '=='?"
+            if ahead.value != "=":
+                hint = "Expecting a boolean expression, not an assignment"
+            self.fail("BadInput", hint)
         return expression
 
     def _check_bool(self, expression: Expression, place: Node | Token) -> None:

@@ -103,6 +103,10 @@ class ExpressionEmitter(OperatorEmitter):
         """The end of a chain; where a `?` meets `()`, the whole chain is `()`."""
         if not self._is_optional(node):
             return self.plain_link(node, out)
+        if isinstance(node, MethodCall):
+            changed = self.optional_change(node, out)
+            if changed is not None:
+                return changed
         result = self.temporary("r")
         out.append(self.assign(result, self.value(None, node), node))
         value, inner = self._optional_link(node, out)
@@ -162,6 +166,9 @@ class ExpressionEmitter(OperatorEmitter):
         raise NotImplementedError
 
     def method_call(self, node: MethodCall, out: Out) -> ast.expr:
+        raise NotImplementedError
+
+    def optional_change(self, node: MethodCall, out: Out) -> ast.expr | None:
         raise NotImplementedError
 
     def method_on(self, node: MethodCall, target: ast.expr, out: Out) -> ast.expr:

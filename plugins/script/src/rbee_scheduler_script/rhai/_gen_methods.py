@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from ._emit import Frame, Out
 from ._gen_calls import CallEmitter
 from ._gen_places import is_place, root_of
-from ._tree import Closure, Expression, Index, MethodCall, Property
+from ._tree import Closure, Expression, Index, MethodCall, Property, This, Variable
 
 
 if TYPE_CHECKING:
@@ -42,8 +44,12 @@ class MethodEmitter(CallEmitter):
         return self._called(node, values[0], values[1:])
 
     def _operands(self, node: MethodCall, out: Out) -> list[ast.expr]:
-        """The receiver (looked at) and the arguments (taken), in order."""
-        receiver = self.expression(node.target, out)
+        """The receiver and the arguments, in order.
+
+        A receiver that is no place is taken: what changes it must not change where it came from.
+        """
+        read = self.expression if is_place(node.target) else self.take
+        receiver = read(node.target, out)
         before: Out = []
         arguments = self.sequence(node.arguments, before, take=True)
         if before:
@@ -51,13 +57,48 @@ class MethodEmitter(CallEmitter):
             out += before
         return [receiver, *arguments]
 
+    def optional_change(self, node: MethodCall, out: Out) -> ast.expr | None:
+        """`a?.b.push(1)`: a place after all, unless a `?` meets `()`."""
+        root = root_of(node.target)
+        changes = self.is_changing(node.name, len(node.arguments) + 1) or self.script.writes_this
+        if not changes or not isinstance(root, Variable | This) or node.name in _DYNAMIC:
+            return None
+        guards: list[Expression] = []
+        target = self._without_questions(node.target, guards)
+        if node.optional:
+            guards.append(target)
+        result = self.temporary("r")
+        out.append(self.assign(result, self.value(None, node), node))
+        inside = out
+        for guard in guards:
+            test = self.is_none(self.expression(guard, inside), node, negate=True)
+            branch = self.put(ast.If(test, [], []), node)
+            inside.append(branch)
+            inside = branch.body
+        plain = MethodCall(
+            node.line, node.column, target, node.name, node.arguments, optional=False
+        )
+        inside.append(self.assign(result, self.method_call(plain, inside), node))
+        return self.name(result, node)
+
+    def _without_questions(self, node: Expression, guards: list[Expression]) -> Expression:
+        """The same place with plain links; what must not be `()` goes into `guards`."""
+        if not isinstance(node, Property | Index):
+            return node
+        target = self._without_questions(node.target, guards)
+        if node.optional:
+            guards.append(target)
+        return attrs.evolve(node, target=target, optional=False)
+
     def method_on(self, node: MethodCall, target: ast.expr, out: Out) -> ast.expr:
+        if self.changes:
+            target = self.call("share", node, target)
         target = self.save(target, out, node)
         return self._called(node, target, self.sequence(node.arguments, out, take=True))
 
     def _is_dynamic(self, node: MethodCall) -> bool:
         """Only the receiver decides what is called: perhaps a function it holds."""
-        if node.name in ("call", "curry", "is_shared"):
+        if node.name in _DYNAMIC:
             return False
         arity = len(node.arguments) + 1
         return node.name in self.script.map_keys or self.native(node.name, arity) is None
@@ -222,6 +263,8 @@ class MethodEmitter(CallEmitter):
         )  # fmt: skip
 
 
+# Methods of function values, and of all values.
+_DYNAMIC: Final = frozenset(("call", "curry", "is_shared"))
 _SPECIAL_METHODS: Final[dict[str, Callable[[MethodEmitter, MethodCall, Out], ast.expr | None]]] = {
     "is_shared": MethodEmitter.type_of,
 }

@@ -92,7 +92,7 @@ class OperatorEmitter(PlaceEmitter):
             if kind is int:
                 quick = self.compare(again, compare(), right, node)
                 return self.choose(self.is_type(first, "int", node), quick, other, node)
-            if kind is float and operator not in ("==", "!="):
+            if isinstance(value, float) and operator not in ("==", "!="):
                 return self._fuzzy(node, first, again, value, other)
             return self.call(_HELPERS[operator], node, left, right)
         if operator in _ARITHMETIC and kind is float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from ._emit import LOAD, RUN, STORE, Emitter, Out
+from ._emit import LOAD, STORE, Emitter, Out
 from ._tree import Binding, Expression, Index, Node, Property, This, Variable
 
 
@@ -193,10 +193,6 @@ class PlaceEmitter(Emitter):
         if (call.end_lineno, call.end_col_offset) < (call.lineno, call.col_offset):
             call.lineno, call.col_offset = node.line, node.column - 1
         return call
-
-    def run_name(self, place: Node) -> ast.Name:
-        """The run itself."""
-        return self.name(RUN, place)
 
     def boxed(self, value: ast.expr, place: Node) -> Any:
         """`this` for a callee: a list of one."""

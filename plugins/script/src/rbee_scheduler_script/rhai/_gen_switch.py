@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ._gen_assign import AssignmentEmitter
 from ._tree import Binary, Case, Expression, Literal, Statement, Switch
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 # Switch cases that are matched by type and ==; None: by identity.
+# From so many literals on, a look-up is faster than tests in a row.
+_TABLE: Final = 4
 _PLAIN: Final[dict[type, str | None]] = {
     str: "str", int: "int", bool: None, type(None): None,
 }  # fmt: skip
@@ -29,23 +31,44 @@ class SwitchEmitter(AssignmentEmitter):
         result = self.temporary("y") if want else None
         if result is not None:
             self._set(result, None, out, node)
-        exact = {id(value) for case in node.cases for value in case.values if not _is_range(value)}
-        keyed = any(not isinstance(value, Literal) for case in node.cases for value in case.values
-                    if id(value) in exact)  # fmt: skip
-        key: ast.expr | None = None
-        if keyed:
-            key = self.save(self.call("switch_key", node, subject), out, node)
-        out.append(self.assign(arm, self.value(0, node), node))
-        for ranges in (False, True):
-            for number, case in enumerate(node.cases, 1):
-                for value in case.values:
-                    if _is_range(value) is ranges:
-                        self._select(arm, number, case, value, subject, key, out)
+        self._decide(node, arm, subject, out)
         for number, case in enumerate(node.cases, 1):
             self._arm(arm, number, case.body, result, out, case)
         if node.default is not None:
             self._arm(arm, 0, node.default, result, out, node)
         return None if result is None else self.name(result, node)
+
+    def _decide(self, node: Switch, arm: str, subject: ast.expr, out: Out) -> None:
+        """Put the number of the arm into a variable, 0 for the default."""
+        exact = [
+            (value, number, case)
+            for number, case in enumerate(node.cases, 1)
+            for value in case.values
+            if not _is_range(value)
+        ]
+        plain = all(
+            isinstance(value, Literal) and type(value.value) in _PLAIN and case.guard is None
+            for value, _, case in exact
+        )
+        key: ast.expr | None = None
+        if plain and len(exact) > _TABLE:
+            table: dict[tuple[type, Any], int] = {}
+            for value, number, _ in exact:
+                literal = value.value if isinstance(value, Literal) else None
+                table.setdefault((type(literal), literal), number)
+            known = self.name(self.constant_name(table), node)
+            out.append(self.assign(arm, self.bare_call("look_up", node, known, subject), node))
+            exact = []
+        else:
+            out.append(self.assign(arm, self.value(0, node), node))
+            if any(not isinstance(value, Literal) for value, _, _ in exact):
+                key = self.save(self.call("switch_key", node, subject), out, node)
+        for value, number, case in exact:
+            self._select(arm, number, case, value, subject, key, out)
+        for number, case in enumerate(node.cases, 1):
+            for value in case.values:
+                if _is_range(value):
+                    self._select(arm, number, case, value, subject, key, out)
 
     def _select(  # noqa: PLR0917 - all parts of one test
         self,

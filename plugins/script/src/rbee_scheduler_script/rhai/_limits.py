@@ -31,7 +31,7 @@ class Limits:
 
     time_ms: float = 50.0
     memory: int = 64 * 1024 * 1024
-    operations: int = 5_000_000
+    operations: int = 10_000_000
     call_depth: int = 64
     expression_depth: int = 64
     function_expression_depth: int = 32

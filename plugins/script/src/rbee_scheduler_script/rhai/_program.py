@@ -98,7 +98,7 @@ class Program:
         run.constants = {}
         for value in run.scope.values():
             _accept(value)
-        return self._guarded(run, self._main, ())
+        return self._guarded(run, self._main, (), tuple(run.scope.values()))
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call one of the script's functions.
@@ -151,7 +151,13 @@ class Program:
                 self._constants = run.constants
             return self._constants
 
-    def _guarded(self, run: Run, code: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def _guarded(
+        self,
+        run: Run,
+        code: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        given: tuple[Any, ...] = (),
+    ) -> Any:
         """The one border: nothing but `RhaiError` leaves it."""
         try:
             try:
@@ -160,7 +166,7 @@ class Program:
                 result = exit_.value
             if type(result) in _SIMPLE:
                 return result
-            return self._result(run, result)
+            return self._result(run, result, given or arguments)
         except RhaiError as error:
             self.place(error)
             error.show(self.source)
@@ -185,21 +191,33 @@ class Program:
                 self._last.output = run.output
         raise failure from cause
 
-    def _result(self, run: Run, result: Any) -> Any:
+    def _result(self, run: Run, result: Any, arguments: tuple[Any, ...]) -> Any:
         """Only look at what a script built through a bounded walk: it may be `a = [a, a]`."""
         kind = type(result)
         if kind is Steps:
             return list(itertools.islice(result.items, self.limits.array_size))
         if kind not in PLAIN:
             raise refused(result)
-        if kind in (list, dict) and (self.script.builds or self.script.changes):
-            pending = [(result, 0)]
-            while pending:
-                value, depth = pending.pop()
-                run.nested(depth)
-                run.charge(len(value) + 1)
-                inside = value if type(value) is list else value.values()
-                pending += [(x, depth + 1) for x in inside if type(x) is list or type(x) is dict]
+        if kind not in _CONTAINERS or not (self.script.builds or self.script.changes):
+            return result
+        pending = [(result, 0)]
+        looked = 0
+        known: frozenset[int] | set[int] = frozenset()
+        while pending:
+            value, depth = pending.pop()
+            looked += 1
+            if looked == _FEW:
+                # Many workers, probably: those that came in need no look.
+                known = {id(x) for given in arguments if type(given) is list for x in given}
+                run.charge(len(known) >> 2)
+            if id(value) in known:
+                run.left -= 1
+                continue
+            run.nested(depth)
+            run.charge(len(value) + 1)
+            inside = value if type(value) is list else value.values()
+            if not _CONTAINERS.isdisjoint(map(type, inside)):
+                pending += [(x, depth + 1) for x in inside if type(x) in _CONTAINERS]
         return result
 
     # -- compiling
@@ -254,6 +272,9 @@ class Program:
         error.place(self.source, first, second)
 
 
+_CONTAINERS: Final = frozenset((list, dict))
+# Containers of a result that are walked before asking which of them the host passed in.
+_FEW: Final = 64
 _SIMPLE: Final = frozenset((int, float, bool, str, type(None)))
 
 

@@ -53,7 +53,6 @@ _OWN: Final[Mapping[tuple[type, str], Callable[[Any], Any]]] = {
     (str, "len"): len,
     (str, "is_empty"): lambda v: not v,
     (str, "bytes"): lambda v: len(v.encode("utf-8", "surrogatepass")),
-    (str, "chars"): lambda v: Steps("chars", [Char(char) for char in v]),
     (int, "is_odd"): lambda v: bool(v & 1),
     (int, "is_even"): lambda v: not v & 1,
     (int, "is_zero"): lambda v: v == 0,

@@ -124,6 +124,9 @@ class TokenReader:
         out: list[Binding] = []
         while not self.accept(closing):
             place = self.peek()
+            if place.kind not in ("name", "reserved"):
+                why = f"to close the parameters list of function '{owner}'"
+                self.fail("MissingToken", f"Expecting '{closing}' {why}")
             name = self.variable_name()
             if any(binding.name == name for binding in out):
                 self.fail_at(

@@ -14,7 +14,7 @@ from ._errors import RhaiError, arithmetic, mismatch
 from ._failures import no_setter, not_found, variable_missing
 from ._meter import CHUNK
 from ._tokens import CALLABLE, KEYWORDS, RESERVED
-from ._values import Blob, Char, FnPtr, Range, ScriptFunction, Steps, long_type_name, type_name
+from ._values import Blob, FnPtr, Range, ScriptFunction, Steps, long_type_name, type_name
 
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TAG: Final = range(-32_768, 32_768)
 
 def share(run: Run, value: Any) -> Any:
     """The value is about to be stored in a second place."""
-    if run.owned and type(value) in (list, dict):
+    if id(value) in run.owned:
         run.disown(value)
     return value
 
@@ -52,9 +52,7 @@ def iterate(run: Run, value: Any, cost: int) -> Iterable[Any]:
     if kind is Range:
         items: Any = value.numbers()
     elif kind is str:
-        run.array(len(value))
-        run.charge(len(value))
-        items = [Char(char) for char in value]
+        items = _text.characters(run, value)
     elif kind is Steps:
         items = value.items
     elif kind is Blob:
@@ -264,7 +262,8 @@ HELPERS: Final[dict[str, Any]] = {
             _access.global_constant, _access.index, _access.own_index, _access.own_prop,
             _access.own_scope, _access.prop, _access.scope_variable, _access.set_index,
             _access.set_prop, _access.set_scope, _compare.contains, _compare.equal,
-            _compare.in_range, _compare.switch_key, _compare.truth, _compare.unequal,
+            _compare.in_range, _compare.look_up, _compare.switch_key, _compare.truth,
+            _compare.unequal,
             _operators.add, _operators.add_assign, _operators.divide, _operators.invert,
             _operators.modulo, _operators.multiply, _operators.negate, _operators.plus,
             _operators.power, _operators.shift_left, _operators.shift_right, _operators.subtract,

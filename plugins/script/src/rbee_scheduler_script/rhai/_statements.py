@@ -162,11 +162,17 @@ class StatementParser(ExpressionParser):
         if not self.accept("in"):
             self.fail("MissingToken", "Expecting 'in' after the iteration variable")
         place = self.peek()
+        if self.at_symbol("{"):
+            self.fail("ExprExpected", "Expecting a value to iterate over")
         iterable = self.expression()
         self._check_iterable(iterable, place)
         self.scopes.current.blocks.append({})
         variable = self.scopes.declare(name)
         counter = None if counter_name is None else self.scopes.declare(counter_name)
+        for binding in (variable, counter):
+            if binding is not None:
+                # By the loop itself: a closure sees the last round's value.
+                binding.assigned = True
         body = self._loop_body()
         self.scopes.current.blocks.pop()
         return For(token.line, token.column, variable, counter, iterable, body)

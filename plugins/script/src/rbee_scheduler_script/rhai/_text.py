@@ -22,6 +22,7 @@ _MAX_NATURAL: Final = 9_999_999_827_968.0
 _MIN_NATURAL: Final = 9.999999824516700e-14
 _MAX_DEBUG: Final = 1e16
 _MIN_DEBUG: Final = 1e-4
+_SLICE: Final = 2_048
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r",
                                  "\0": "\\0"})  # fmt: skip
 
@@ -119,6 +120,18 @@ def _container(run: Meter, value: Any, depth: int) -> str:
         opening, closing = "#{", "}"
     run.text(sum(map(len, parts)) + 2 * len(parts))
     return opening + ", ".join(parts) + closing
+
+
+def characters(run: Meter, text: str) -> list[Char]:
+    """The text's characters, paid for and made a slice at a time: each is an object."""
+    run.array(len(text))
+    out: list[Char] = []
+    for start in range(0, len(text), _SLICE):
+        part = text[start : start + _SLICE]
+        run.charge(4 * len(part))
+        run.allocate(50 * len(part))
+        out += map(Char, part)
+    return out
 
 
 def joined(run: Meter, *values: Any) -> str:

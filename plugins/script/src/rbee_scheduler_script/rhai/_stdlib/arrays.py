@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rbee_scheduler_script.rhai._access import slice_of
 from rbee_scheduler_script.rhai._compare import contains, equal
 from rbee_scheduler_script.rhai._errors import RhaiError
-from rbee_scheduler_script.rhai._values import Char, FnPtr, Range
+from rbee_scheduler_script.rhai._values import Char, FnPtr, Range, ScriptFunction
 
 from ._native import ANY, Native, rows
 
@@ -107,10 +107,19 @@ def compared(run: Run, a: list[Any], function: FnPtr) -> list[Any]:
     run.array(len(a))
     if run.owned:
         run.disown(a)
-    call = run.call
+    target = run.callable(function, 2)
+    curried = function.curried
+    if target is None or target.arity != len(curried) + 2:
+        # By name, or of the wrong shape: the general way, which also says what is wrong.
+        curried = ()
+        target = ScriptFunction(2, lambda run, x, y: run.call(function, x, y), 1, uses_this=False)
+    code, cost = target.code, target.cost + 1
 
     def compare(x: Any, y: Any) -> int:
-        answer = call(function, x, y)
+        run.left -= cost
+        if run.left < run.look:
+            run.check()
+        answer = code(run, *curried, x, y)
         if type(answer) is int:
             return answer
         if type(answer) is bool:
@@ -119,7 +128,11 @@ def compared(run: Run, a: list[Any], function: FnPtr) -> list[Any]:
         left, right = type(x).__name__, type(y).__name__
         return (left > right) - (left < right)
 
-    return sorted(a, key=functools.cmp_to_key(compare))
+    run.enter()
+    try:
+        return sorted(a, key=functools.cmp_to_key(compare))
+    finally:
+        run.depth -= 1
 
 
 def order(run: Run, a: list[Any]) -> list[Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rbee_scheduler_script.rhai._access import slice_of
+from rbee_scheduler_script.rhai._access import prop, slice_of
 from rbee_scheduler_script.rhai._compare import contains
 from rbee_scheduler_script.rhai._errors import arithmetic
+from rbee_scheduler_script.rhai._text import characters
 from rbee_scheduler_script.rhai._tokens import I64_MAX, I64_MIN
 from rbee_scheduler_script.rhai._values import Blob, Char, Range, Steps
 
@@ -92,28 +93,23 @@ def split_at(run: Run, s: str, at: int) -> list[Any]:
 
 def chars(run: Run, s: str, start: int = 0, length: int = I64_MAX) -> Steps:
     begin, end = span(len(s), start, length)
-    run.array(end - begin)
-    run.charge(end - begin)
-    return Steps("chars", [Char(char) for char in s[begin:end]])
+    return Steps("chars", characters(run, s[begin:end]))
 
 
 def chars_range(run: Run, s: str, part: Range) -> Steps:
     begin, end = slice_of(part, len(s))
-    run.array(end - begin)
-    run.charge(end - begin)
-    return Steps("chars", [Char(char) for char in s[begin:end]])
+    return Steps("chars", characters(run, s[begin:end]))
 
 
-def to_chars(run: Run, s: str) -> list[Any]:
-    run.array(len(s))
-    run.allocate(50 * len(s))
-    run.charge(len(s))
-    return [Char(char) for char in s]
+def to_chars(run: Run, s: str) -> list[Char]:
+    return characters(run, s)
 
 
 def to_blob(run: Run, s: str) -> Blob:
-    run.text(4 * len(s))
-    return Blob(s.encode("utf-8", "surrogatepass"))
+    run.charge((len(s) >> 4) + 1)
+    data = s.encode("utf-8", "surrogatepass")
+    run.array(len(data))
+    return Blob(data)
 
 
 def upper(run: Run, s: str) -> str:
@@ -176,7 +172,7 @@ def parse_float(run: Run, s: str) -> float:
 NATIVES: Final[tuple[Native, ...]] = (
     *rows(lambda _, s: len(s), "len", str),
     *rows(lambda _, s: not s, "is_empty", str),
-    *rows(lambda run, s: len(to_blob(run, s)), "bytes", str),
+    *rows(lambda run, s: prop(run, s, "bytes"), "bytes", str),
     *[row for kind in (str, Char) for row in (
         *rows(has, "contains", str, kind),
         *rows(lambda _, s, t: s.startswith(t), "starts_with", str, kind),
