@@ -99,18 +99,18 @@ def load_configuration(
 
 
 def find_configuration(environ: Mapping[str, str], *, folder: Path | None = None) -> Path | None:
-    """Return the file to read: here, else where the environment says, else the user's.
+    """Return the file to read: where the environment says, else here, else the user's.
 
     Args:
         environ: Environment variables.
         folder: The current folder.
     """
-    here = Path(FILE_NAME) if folder is None else folder / FILE_NAME
-    if here.is_file():
-        return here
     named = environ.get("RBEE_SCHEDULER_CONFIG")
     if named:
         return Path(named)
+    here = Path(FILE_NAME) if folder is None else folder / FILE_NAME
+    if here.is_file():
+        return here
     base = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not base.is_absolute():  # the standard says: relative paths are to be ignored
         home = environ.get("HOME") or environ.get("USERPROFILE")

@@ -111,18 +111,18 @@ def test_no_plugins_table_means_all_and_an_empty_array_none():
 # ---- where the file is -----------------------------------------------------------------------
 
 
-def test_the_current_folder_then_the_variable_then_the_users_folder(folder):
+def test_the_variable_then_the_current_folder_then_the_users_folder(folder):
     home = folder / "home"
     user = home / ".config" / "rbee-scheduler" / FILE_NAME
     user.parent.mkdir(parents=True)
     user.touch()
     environ = {"HOME": str(home)}
     assert find_configuration(environ) == user
-    environ["RBEE_SCHEDULER_CONFIG"] = "named.toml"
-    assert find_configuration(environ) == Path("named.toml")
     Path(FILE_NAME).touch()
     assert find_configuration(environ) == Path(FILE_NAME)
-    assert find_configuration(environ, folder=home) == Path("named.toml")
+    assert find_configuration(environ, folder=home) == user
+    environ["RBEE_SCHEDULER_CONFIG"] = "named.toml"
+    assert find_configuration(environ) == Path("named.toml")
 
 
 def test_xdg_config_home_is_honoured_when_absolute(folder):
