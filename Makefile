@@ -20,7 +20,7 @@ demo: $(VENV)/.demo
 	@$(VENV)/bin/rbee-scheduler demo $(ARGS)
 
 test: $(VENV)/.dev
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(PYTHON) -m ruff check $(ARGS)

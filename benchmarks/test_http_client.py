@@ -21,9 +21,12 @@ import httptools
 import pytest
 
 
-EVENT = b'data: {"choices":[{"index":0,"delta":{"content":" bee"}}],"id":"chatcmpl-0123"}'.ljust(
-    195, b" "
-) + b"\n\n"
+EVENT = (
+    b'data: {"choices":[{"index":0,"delta":{"content":" bee"}}],"id":"chatcmpl-0123"}'.ljust(
+        195, b" "
+    )
+    + b"\n\n"
+)
 CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
 BODY = b'{"id":"cmpl-0","object":"text_completion","model":"story","choices":[{"text":" bee"}]}'
 QUESTION = b'{"model":"story","prompt":"Tell me a story.","max_tokens":16,"stream":true}'

@@ -20,7 +20,7 @@ import pytest
 
 from rbee_scheduler.cli import cli
 from rbee_scheduler.demo import STORY_TEXT, story_after
-from rbee_scheduler.testing import Dialect, FakeWorker, Script
+from rbee_scheduler.testing import Dialect, FakeWorker, Gate, Script
 
 
 COMMAND = [sys.executable, "-W", "error", "-m", "rbee_scheduler"]
@@ -133,21 +133,32 @@ def test_output_that_knows_no_unicode(environment, tmp_path, llama_cluster):
     assert shown.decode("ascii") == STORY_TEXT[:-1] + "\\U0001f41d\n"
 
 
-def test_a_worker_that_dies_half_way_is_replaced(
-    environment, tmp_path, slow_story_model, llama_server_factory, backend
-):
-    servers = [llama_server_factory(slow_story_model) for _ in range(2)]
-    process = begin(
-        environment, tmp_path, "run", "tiny-bee", PROMPT, *workers(*servers), "--temperature", 0,
-        "--completion", "--resume", "--backend", backend,
-    )  # fmt: skip
-    with process:
-        first = process.stdout.read(1)
-        servers[0].kill()
-        rest, said = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert (first + rest).decode() == STORY_TEXT + "\n"
-    assert said.decode().startswith("a worker failed; ")
+async def test_a_worker_that_dies_half_way_is_replaced(environment, tmp_path, anyio_backend_name):
+    gate = Gate(after=2)
+    first = FakeWorker(Script(tokens=(" one", " two", " no"), gate=gate), model="m")
+    second = FakeWorker(Script(tokens=(" three", " four")), model="m")
+    async with first, second:
+        process = await anyio.open_process(
+            [
+                *COMMAND, "run", "m", PROMPT, *workers(first, second), "--completion", "--resume",
+                "--backend", anyio_backend_name,
+            ],
+            stdin=subprocess.DEVNULL, env=environment, cwd=tmp_path,
+        )  # fmt: skip
+        async with process:
+            shown, said = b"", b""
+            while shown != b" one two":
+                shown += await process.stdout.receive()
+            first.kill()
+            async for chunk in process.stdout:
+                shown += chunk
+            async for chunk in process.stderr:
+                said += chunk
+            assert await process.wait() == 0
+        assert second.requests[-1].json["prompt"] == PROMPT + " one two"
+    # Nothing on stdout tells of it.
+    assert shown == b" one two three four\n"
+    assert said.decode() == f"a worker failed; {second.host}:{second.port} goes on\n"
 
 
 def test_an_unknown_model_is_an_answer_and_says_what_there_is(call, llama_cluster):

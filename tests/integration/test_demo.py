@@ -103,8 +103,7 @@ def test_without_a_terminal_there_are_plain_lines_that_need_no_unicode(call):
     lines = done.stdout.splitlines()
     assert sum(" done by worker-" in line for line in lines) == 8
     (killed,) = re.findall(r"\*\*\* (worker-\d) was killed \(SIGKILL", done.stdout)
-    # Mostly in the middle of its text; on a machine as busy as that, before its first token.
-    moved = rf"job-\d+ -> worker-\d, for {killed} failed it (after \d+ pieces? of|before)"
+    moved = rf"job-\d+ -> worker-\d, for {killed} failed it before its first token"
     assert re.search(moved, done.stdout)
     assert any(line.split() == ["requests", "8"] for line in lines)
 

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._events import Token as Token
     from rbee_scheduler._events import WorkerEvent as WorkerEvent
     from rbee_scheduler._explain import Explanation as Explanation
+    from rbee_scheduler._findings import Findings as Findings
     from rbee_scheduler._heartbeat import HiveHeartbeat as HiveHeartbeat
     from rbee_scheduler._heartbeat import WorkerHeartbeat as WorkerHeartbeat
     from rbee_scheduler._hookspecs import hookimpl as hookimpl
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._plugins import Plugins as Plugins
     from rbee_scheduler._pool import Gpu as Gpu
     from rbee_scheduler._pool import Pool as Pool
+    from rbee_scheduler._probe import probe as probe
     from rbee_scheduler._registry import WorkerRegistry as WorkerRegistry
     from rbee_scheduler._request import Geo as Geo
     from rbee_scheduler._request import InferenceRequest as InferenceRequest
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._transport import HttpResponse as HttpResponse
     from rbee_scheduler._transport import HttpxTransport as HttpxTransport
     from rbee_scheduler._transport import Transport as Transport
+    from rbee_scheduler._watch import watch_workers as watch_workers
     from rbee_scheduler._wire import loads as loads
     from rbee_scheduler._wire import structure as structure
     from rbee_scheduler._wire import unstructure as unstructure
@@ -123,6 +126,7 @@ _ROOMS = {
     "_event_stream": "EventStream",
     "_events": "End Error Metrics Queued RequestEvent Started StreamEvent Token WorkerEvent",
     "_explain": "Explanation",
+    "_findings": "Findings",
     "_heartbeat": "HiveHeartbeat WorkerHeartbeat",
     "_hookspecs": "hookimpl",
     "_liveness": "LivenessConfig",
@@ -130,6 +134,7 @@ _ROOMS = {
     "_pipeline": "decide",
     "_plugins": "PluginConfig PluginInfo Plugins",
     "_pool": "Gpu Pool",
+    "_probe": "probe",
     "_registry": "WorkerRegistry",
     "_request": "Geo InferenceRequest User",
     "_reservation": "Reservation",
@@ -138,6 +143,7 @@ _ROOMS = {
     "_snapshot": "Snapshot",
     "_surroundings": "Surroundings",
     "_transport": "HttpCall HttpResponse HttpxTransport Transport",
+    "_watch": "watch_workers",
     "_wire": "loads structure unstructure",
     "_worker": "Worker",
 }

@@ -15,6 +15,18 @@ from rbee_scheduler._worker import Worker
 __all__ = ["HiveHeartbeat", "WorkerHeartbeat"]
 
 
+def _each_once(_: Any, __: Any, workers: tuple[Worker, ...]) -> None:
+    seen: set[str] = set()
+    for index, worker in enumerate(workers):
+        if worker.id in seen:
+            raise ConfigError(
+                f"the worker {worker.id!r} is there twice",
+                place=f"$.workers[{index}].id",
+                hint="give each worker an id of its own",
+            )
+        seen.add(worker.id)
+
+
 @attrs.frozen(kw_only=True)
 class HiveHeartbeat:
     """A hive's heartbeat (POST /v1/hive-heartbeat): all of its workers, each second.
@@ -33,7 +45,7 @@ class HiveHeartbeat:
     hive_id: str = attrs.field(validator=non_empty)
     timestamp: float = attrs.field(validator=number(at_least=0))
     workers: tuple[Worker, ...] = attrs.field(
-        default=(), converter=as_tuple, validator=listed(Worker, "workers")
+        default=(), converter=as_tuple, validator=[listed(Worker, "workers"), _each_once]
     )
     endpoint: str = ""
     status: str = attrs.field(default="healthy", validator=one_of(POOL_STATUSES))
@@ -44,18 +56,6 @@ class HiveHeartbeat:
     cached_models: tuple[str, ...] = attrs.field(
         default=(), converter=as_tuple, validator=listed(str, "model names")
     )
-
-    @workers.validator
-    def _each_once(self, _: Any, workers: tuple[Worker, ...]) -> None:
-        seen: set[str] = set()
-        for index, worker in enumerate(workers):
-            if worker.id in seen:
-                raise ConfigError(
-                    f"the worker {worker.id!r} is there twice",
-                    place=f"$.workers[{index}].id",
-                    hint="give each worker an id of its own",
-                )
-            seen.add(worker.id)
 
 
 @attrs.frozen(kw_only=True)

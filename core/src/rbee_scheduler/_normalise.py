@@ -33,10 +33,10 @@ def normalise(raw: Sequence[float | None], scores: Scores, weight: float) -> lis
     """
     try:
         # The common case, twice as fast: a sum is finite when all of its terms are.
-        all_known = math.isfinite(sum(raw))  # type: ignore[arg-type]  # None raises
-    except TypeError:
-        all_known = False
-    known: list[float] = [v for v in raw if v is not None and (all_known or math.isfinite(v))]
+        known: list[float] = list(raw) if math.isfinite(sum(raw)) else []  # type: ignore[arg-type]
+    except TypeError:  # there is a None among them
+        known = []
+    known = known or [v for v in raw if v is not None and math.isfinite(v)]
     if not known:
         return [0.0] * len(raw)
     least, most = min(known), max(known)

@@ -155,6 +155,7 @@ class ChunkedSequence(Sequence[V]):
             index += self._size
         if not 0 <= index < self._size:
             raise IndexError("sequence index out of range")
+        chunk: tuple[V, ...] = ()
         for chunk in self._chunks:
             if index < len(chunk):
                 break

@@ -140,6 +140,7 @@ class _Deciding:
         """Let the fall-back strategy decide, with its own hooks alone."""
         if self.trace is not None:
             self.trace.contributions.clear()  # what was scored so far counts no longer
+        self.commands = ()
         if fallback is None:
             return self.dispatch(FIRST_AVAILABLE, "core", self.kept[:ORDER_LENGTH])
         own = Chain(
@@ -149,7 +150,8 @@ class _Deciding:
         )
         try:
             totals = self.score(own.score_workers) if own.score_workers else None
-            return self.select(own, totals)
+            decision = self.select(own, totals)
+            return self.with_commands(decision, fallback) if self.commands else decision
         except (_FallBack, _Refuse):
             return self.fall_back(None)
 

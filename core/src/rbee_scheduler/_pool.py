@@ -12,6 +12,13 @@ __all__ = ["POOL_STATUSES", "Gpu", "Pool"]
 POOL_STATUSES = ("healthy", "degraded", "offline")
 
 
+def _vram_free(gpu: Gpu) -> int:
+    try:
+        return max(0, gpu.vram_total_bytes - gpu.vram_allocated_bytes)
+    except TypeError:
+        return 0  # the checks of these two say what is wrong
+
+
 @attrs.frozen(kw_only=True)
 class Gpu:
     """One GPU of a pool; memory in bytes, power in watts, temperature in Celsius."""
@@ -21,20 +28,15 @@ class Gpu:
     compute_capability: str = ""
     vram_total_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
     vram_allocated_bytes: int = attrs.field(default=0, validator=integer(at_least=0))
-    vram_free_bytes: int = attrs.field(validator=integer(at_least=0))
+    vram_free_bytes: int = attrs.field(
+        default=attrs.Factory(_vram_free, takes_self=True), validator=integer(at_least=0)
+    )
     utilization_percent: float = attrs.field(default=0.0, validator=number(at_least=0))
     temperature_celsius: float = attrs.field(default=0.0, validator=number())
     power_draw_watts: float = attrs.field(default=0.0, validator=number(at_least=0))
     supports_fp16: bool = False
     supports_int8: bool = False
     supports_tensor_cores: bool = False
-
-    @vram_free_bytes.default
-    def _derive_free(self) -> int:
-        try:
-            return max(0, self.vram_total_bytes - self.vram_allocated_bytes)
-        except TypeError:
-            return 0  # the checks of these two say what is wrong
 
 
 @attrs.frozen(kw_only=True)

@@ -28,6 +28,8 @@ class QueueConfig:
 class RetryConfig:
     """What happens when a worker fails before its first token.
 
+    Another worker is tried at once; coming back to one that failed takes a pause. When
+    none is up, the pause lasts until one of them may be back (`LivenessConfig.cooldown`).
     The pause before try n is ``initial_delay * multiplier ** (n - 2)``, at most
     ``max_delay``, times a random factor between ``1 - jitter`` and 1.
 

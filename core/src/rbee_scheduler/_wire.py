@@ -265,7 +265,8 @@ def _each(
             failure.add_note(IterableValidationNote("", key, content_type))
             failures.append(failure)
     if failures:
-        raise IterableValidationError("", failures, kind)
+        # Its __new__ takes three; pyright reads that of ExceptionGroup.
+        raise IterableValidationError("", failures, kind)  # pyright: ignore[reportCallIssue]
 
 
 def _kind(value: Any) -> str:

@@ -24,9 +24,13 @@ def _base_url(url: Any) -> Any:
     return url.rstrip("/") if isinstance(url, str) else url
 
 
-@lru_cache(maxsize=4096)
-def _address(url: str) -> tuple[str, int]:
+def _address(url: Any) -> tuple[str, int]:
     """Return host and port of a base URL; no host when it is none."""
+    return _parsed(url) if isinstance(url, str) else ("", 0)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -40,6 +44,22 @@ def _address(url: str) -> tuple[str, int]:
     ):
         return "", 0
     return parts.hostname or "", port or (443 if parts.scheme == "https" else 80)
+
+
+def _has_address(_: Any, __: Any, url: Any) -> None:
+    if not _address(url)[0]:
+        raise ConfigError(
+            f"url is {shown(url)}",
+            place="$.url",
+            hint="it must be the base URL of the server, such as http://127.0.0.1:8080",
+        )
+
+
+def _vram_free(worker: Worker) -> float:
+    try:
+        return max(0.0, worker.total_vram_mb - worker.vram_mb)
+    except (TypeError, OverflowError):
+        return 0.0  # the checks of these two say what is wrong
 
 
 # A record without __slots__: a reservation changes four of its 47 fields on every request,
@@ -104,7 +124,7 @@ class Worker:
     """
 
     id: str = attrs.field(validator=non_empty)
-    url: str = attrs.field(converter=_base_url)
+    url: str = attrs.field(converter=_base_url, validator=_has_address)
     model: str = ""
     models: tuple[str, ...] = attrs.field(
         default=(), converter=as_tuple, validator=listed(str, "model names")
@@ -145,38 +165,16 @@ class Worker:
     gpu_util_pct: float = attrs.field(default=0.0, validator=number(at_least=0))
     vram_mb: float = attrs.field(default=0.0, validator=number(at_least=0))
     total_vram_mb: float = attrs.field(default=0.0, validator=number(at_least=0))
-    vram_free_mb: float = attrs.field(validator=number(at_least=0))
+    vram_free_mb: float = attrs.field(
+        default=attrs.Factory(_vram_free, takes_self=True), validator=number(at_least=0)
+    )
     jobs_completed: int = attrs.field(default=0, validator=integer(at_least=0))
     avg_tokens_per_sec: float = attrs.field(default=0.0, validator=number(at_least=0))
     current_job_id: str | None = None
     last_used_at: float = attrs.field(default=0.0, validator=number(at_least=0))
     labels: Mapping[str, str] = attrs.field(factory=dict)
-    host: str = attrs.field()
-    port: int = attrs.field()
-
-    @vram_free_mb.default
-    def _derive_vram_free(self) -> float:
-        try:
-            return max(0.0, self.total_vram_mb - self.vram_mb)
-        except (TypeError, OverflowError):
-            return 0.0  # the checks of these two say what is wrong
-
-    @host.default
-    def _derive_host(self) -> str:
-        return _address(self.url)[0] if isinstance(self.url, str) else ""
-
-    @port.default
-    def _derive_port(self) -> int:
-        return _address(self.url)[1] if isinstance(self.url, str) else 0
-
-    @url.validator
-    def _check_url(self, _: Any, value: str) -> None:
-        if not isinstance(value, str) or not _address(value)[0]:
-            raise ConfigError(
-                f"url is {shown(value)}",
-                place="$.url",
-                hint="it must be the base URL of the server, such as http://127.0.0.1:8080",
-            )
+    host: str = attrs.field(default=attrs.Factory(lambda it: _address(it.url)[0], takes_self=True))
+    port: int = attrs.field(default=attrs.Factory(lambda it: _address(it.url)[1], takes_self=True))
 
     def __attrs_post_init__(self) -> None:
         if self.model and self.model not in self.models:

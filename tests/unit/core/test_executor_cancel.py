@@ -337,20 +337,6 @@ async def test_a_cancelled_reader_leaves_the_connection_closed_not_pooled(protoc
         )
 
 
-async def test_what_is_at_hand_is_not_given_after_the_cancellation():
-    """Many tokens in one chunk: after `cancel` none of them comes any more."""
-    async with State("none", "openai") as state:
-        state.worker.set_script(Script(tokens=["x"] * 50))
-        events = []
-        async with state.scheduler.stream(request()) as stream:
-            async for event in stream:
-                events.append(event.type)
-                if event.type == "token" and "error" not in events:
-                    state.scheduler.cancel("j")
-        assert events == ["started", "token", "error"]
-        await state.check()
-
-
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("name", ["release hook", "mid-stream"])
 async def test_asyncio_task_cancel_twice(name, anyio_backend):

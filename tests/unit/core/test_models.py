@@ -226,7 +226,7 @@ def test_a_worker_refuses_other_values_by_name(field, value):
     [
         "", "10.0.0.7:8080", "ftp://h", "http://", "http://:80", "http://h:99999", "http://h:x",
         "http://[::1", "http://h/?a=1", "http://h/#a", " http://h", "http://h h", "http://h\n",
-        None, 5, b"http://h",
+        None, 5, b"http://x", [],
     ],
 )  # fmt: skip
 def test_a_worker_refuses_what_is_no_base_url(url):

@@ -246,6 +246,17 @@ async def test_a_stream_can_be_left_and_taken_up_again():
         assert [event async for event in events] == []
 
 
+async def test_what_is_at_hand_is_not_given_after_the_cancellation():
+    """Many tokens in one chunk: after `cancel` none of them comes any more."""
+    scheduler = memory(MemoryResponse([b"".join(completion("x" * 50))]))
+    kinds = []
+    async with scheduler.stream(request()) as events:
+        async for event in events:
+            kinds.append(event.type)
+            scheduler.cancel("job-123") if event.type == "token" else None
+    assert kinds == ["started", "token", "error"]
+
+
 async def test_the_text_of_a_failed_stream():
     scheduler = memory(MemoryResponse(status=400))
     async with scheduler.stream(request()) as events:

@@ -265,3 +265,28 @@ async def test_a_kin_of_httpx_is_taken_by_its_own_name():
         response = await HttpxTransport(client).open(call(worker))
         assert response.status == 200
         await response.aclose()
+
+
+async def test_closing_tells_of_a_body_that_breaks_meanwhile():
+    class Broken(httpx.AsyncByteStream):
+        closed = 0
+
+        async def __aiter__(self):
+            yield b"a"
+            raise httpx.ReadError("cut")
+
+        async def aclose(self):
+            self.closed += 1
+
+    body = Broken()
+
+    def handler(request):
+        return httpx.Response(200, stream=body)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
+        response = await HttpxTransport(client).open(HttpCall(method="GET", url="http://w/"))
+        assert await response.read() == b"a"
+        with pytest.raises(WorkerCommunicationFailed, match="ReadError: cut"):
+            await response.aclose()
+        await response.aclose()
+    assert body.closed == 1

@@ -15,7 +15,7 @@ from rbee_scheduler_gateway._http import FastTransport
 
 
 BODY = json.dumps({"model": "story", "prompt": "x", "stream": True}).encode()
-ENOUGH = 1_000_000  # bytes of something endless
+ENOUGH = 50_000  # bytes of something endless
 SILENT = {
     Fault.SILENCE_BEFORE_HEADERS,
     Fault.SILENCE_AFTER_HEADERS,
@@ -30,7 +30,7 @@ ENDLESS = {Fault.ERROR_ENDLESS: 500, Fault.ENDLESS_LINE: 200, Fault.ENDLESS_COMM
 
 async def exchange(transport, url):
     """Status, body, and how it ended: whole, failed, endless."""
-    status, parts = None, []
+    status, parts, size = None, [], 0
     try:
         response = await transport.open(
             HttpCall(
@@ -44,13 +44,15 @@ async def exchange(transport, url):
         try:
             while (data := await response.read()) is not None:
                 parts.append(data)
-                if sum(map(len, parts)) > ENOUGH:
+                size += len(data)
+                if size > ENOUGH:
                     return status, b"", "endless"
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
     except WorkerCommunicationFailed as failure:
-        assert failure.message.startswith((url, f"no connection to {url}"))
+        if not failure.message.startswith((url, f"no connection to {url}")):
+            raise  # it must say whom it speaks of
         return status, b"".join(parts), "failed"
     return status, b"".join(parts), "whole"
 

@@ -22,8 +22,12 @@ async def test_requests_over_one_connection(serve, echo):
     async with serve(echo) as server, client() as http:
         for _ in range(2):
             response = await http.post(server.url, json={"a": 1})
-            assert (200, "OK", "ok") == (response.status_code, response.reason_phrase, response.text)
-        assert 1 == len(server.peers)
+            assert (
+                response.status_code,
+                response.reason_phrase,
+                response.text,
+            ) == (200, "OK", "ok")
+        assert len(server.peers) == 1
 
 
 async def test_what_is_sent(serve):
@@ -42,7 +46,7 @@ async def test_what_is_sent(serve):
         await http.post(f"{server.url}/p?q=1", content=body(), headers=[("X-A", "1"), ("X-A", "2")])
         http.cookies.set("c", "1")
         await http.get(server.url)
-    assert seen[0].startswith(b"post /p?q=1 http/1.1\r\nhost: 127.0.0.1:")
+    assert seen[0].startswith(b"POST /p?q=1 HTTP/1.1\r\nhost: 127.0.0.1:")
     for line in (b"user-agent: me", b"x-a: 1, 2", b"content-length: 2"):
         assert b"\r\n%b\r\n" % line in seen[0]
     assert b"transfer-encoding" not in seen[0]
@@ -59,21 +63,21 @@ async def test_headers_and_status_as_they_came(serve):
 
     async with serve(handler) as server, client() as http:
         response = await http.get(server.url)
-        assert 404 == response.status_code
-        assert ["a=1", "b=2"] == response.headers.get_list("set-cookie")
-        assert {"a": "1", "b": "2"} == dict(http.cookies)
+        assert response.status_code == 404
+        assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
+        assert dict(http.cookies) == {"a": "1", "b": "2"}
 
 
 async def test_redirects_and_compression_are_httpxs(serve):
     async def handler(peer):
         await peer.request()
         await peer.send(b"HTTP/1.1 307 X\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
-        assert (await peer.request()).startswith(b"get /there http/1.1")
+        assert (await peer.request()).startswith(b"GET /there HTTP/1.1")
         await peer.answer(gzip.compress(b"packed"), head=b"Content-Encoding: gzip\r\n")
         await peer.closed()
 
     async with serve(handler) as server, client(follow_redirects=True) as http:
-        assert "packed" == (await http.get(server.url)).text
+        assert (await http.get(server.url)).text == "packed"
 
 
 async def test_a_stream_left_half_way(serve):
@@ -87,7 +91,7 @@ async def test_a_stream_left_half_way(serve):
 
     async with serve(handler) as server, client() as http:
         async with http.stream("GET", server.url) as response:
-            assert 200 == response.status_code
+            assert response.status_code == 200
         await left.wait()
 
 
@@ -155,14 +159,14 @@ async def test_a_shared_transport_stays_open(serve, echo, open_transport, whole)
     async with serve(echo) as server, open_transport() as transport:
         async with httpx.AsyncClient(transport=FastHttpxTransport(transport)) as http:
             await http.get(server.url)
-        assert b"ok" == await whole(await transport.open(server.call()))
-        assert 1 == len(server.peers)
+        assert await whole(await transport.open(server.call())) == b"ok"
+        assert len(server.peers) == 1
 
 
 async def test_core_takes_an_httpx_client_over_it(serve, echo, whole):
     async with serve(echo) as server, client() as http:
         response = await HttpxTransport(http).open(server.call())
-        assert b"ok" == await whole(response)
+        assert await whole(response) == b"ok"
         await response.aclose()
 
 

@@ -22,11 +22,11 @@ async def test_a_connection_is_used_again(serve, echo, open_transport, whole):
     async with serve(echo) as server, open_transport() as transport:
         for _ in range(3):
             response = await transport.open(server.call())
-            assert b"ok" == await whole(response)
+            assert await whole(response) == b"ok"
             await response.aclose()
             await response.aclose()  # again is fine
-        assert 1 == len(server.peers)
-        assert 1 == len(pool_of(transport)._idle)
+        assert len(server.peers) == 1
+        assert len(pool_of(transport)._idle) == 1
 
 
 async def test_a_small_answer_frees_its_connection_before_it_is_read(
@@ -34,8 +34,8 @@ async def test_a_small_answer_frees_its_connection_before_it_is_read(
 ):
     async with serve(echo) as server, open_transport() as transport:
         responses = [await transport.open(server.call()) for _ in range(3)]
-        assert 1 == len(server.peers)
-        assert [b"ok"] * 3 == [await whole(response) for response in responses]
+        assert len(server.peers) == 1
+        assert [await whole(response) for response in responses] == [b"ok"] * 3
 
 
 async def test_the_connection_used_last_is_used_next(serve, open_transport, whole):
@@ -50,9 +50,9 @@ async def test_the_connection_used_last_is_used_next(serve, open_transport, whol
     async with serve(handler) as server, open_transport() as transport:
         open_ = [await transport.open(server.call()) for _ in range(3)]
         gate.set()
-        assert [b"0", b"1", b"2"] == [await whole(response) for response in open_]
+        assert [await whole(response) for response in open_] == [b"0", b"1", b"2"]
         for _ in range(3):
-            assert b"2" == await whole(await transport.open(server.call()))
+            assert await whole(await transport.open(server.call())) == b"2"
 
 
 async def test_idle_connections_are_counted(serve, echo, open_transport, whole):
@@ -79,7 +79,7 @@ async def test_idle_connections_are_counted(serve, echo, open_transport, whole):
             while len(server.peers) < 5:
                 await anyio.wait_all_tasks_blocked()
             gate.set()
-        assert 2 == len(pool_of(transport)._idle)
+        assert len(pool_of(transport)._idle) == 2
         while left < 3:
             await anyio.wait_all_tasks_blocked()
 
@@ -91,10 +91,10 @@ async def test_an_old_connection_is_not_used(serve, echo, open_transport, whole)
         await whole(await transport.open(server.call()))
         clock.advance(3.9)
         await whole(await transport.open(server.call()))
-        assert 1 == len(server.peers)
+        assert len(server.peers) == 1
         clock.advance(4.1)
         await whole(await transport.open(server.call()))
-        assert 2 == len(server.peers)
+        assert len(server.peers) == 2
 
 
 async def test_prune_closes_what_is_old(serve, open_transport, whole):
@@ -127,7 +127,7 @@ async def test_connection_close(serve, open_transport, whole, who):
     headers = {"connection": "close"} if who == "the call" else {}
     async with serve(handler) as server, open_transport() as transport:
         for _ in range(2):
-            assert b"ok" == await whole(await transport.open(server.call(headers=headers)))
+            assert await whole(await transport.open(server.call(headers=headers))) == b"ok"
         assert (1 if who == "neither" else 2) == len(server.peers)
 
 
@@ -143,7 +143,7 @@ async def test_a_connection_that_the_server_closed_is_noticed(
 
     async with serve(handler) as server, open_transport() as transport:
         for number in range(3):
-            assert b"ok" == await whole(await transport.open(server.call()))
+            assert await whole(await transport.open(server.call())) == b"ok"
             await until_dead(transport)
             assert number + 1 == len(server.peers)
         assert pool_of(transport).take() is None
@@ -160,7 +160,7 @@ async def answered_then_ended(peer, *, reset):
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_once_more_on_a_new_connection(serve, echo, open_transport, whole, reset, method):
+async def test_once_more_on_a_new_connection(serve, echo, open_transport, whole, *, reset, method):
     async def handler(peer):
         if peer.number == 0:
             await answered_then_ended(peer, reset=reset)
@@ -169,8 +169,8 @@ async def test_once_more_on_a_new_connection(serve, echo, open_transport, whole,
 
     async with serve(handler) as server, open_transport() as transport:
         for _ in range(2):
-            assert b"ok" == await whole(await transport.open(server.call(method=method)))
-        assert 2 == len(server.peers)
+            assert await whole(await transport.open(server.call(method=method))) == b"ok"
+        assert len(server.peers) == 2
 
 
 async def test_only_once_more(serve, open_transport, whole):
@@ -181,7 +181,7 @@ async def test_only_once_more(serve, open_transport, whole):
         await whole(await transport.open(server.call()))
         with pytest.raises(ConnectionBroke, match="closed without a response"):
             await transport.open(server.call())
-        assert 2 == len(server.peers)
+        assert len(server.peers) == 2
 
 
 async def test_a_new_connection_is_not_tried_again(serve, open_transport):
@@ -191,7 +191,7 @@ async def test_a_new_connection_is_not_tried_again(serve, open_transport):
     async with serve(handler) as server, open_transport() as transport:
         with pytest.raises(ConnectionBroke, match="closed without a response"):
             await transport.open(server.call())
-        assert 1 == len(server.peers)
+        assert len(server.peers) == 1
 
 
 @pytest.mark.parametrize("byte", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -206,7 +206,7 @@ async def test_not_once_more_after_a_byte_of_the_response(serve, open_transport,
         await whole(await transport.open(server.call()))
         with pytest.raises(ConnectionBroke, match="closed inside the head"):
             await transport.open(server.call())
-        assert 1 == len(server.peers)
+        assert len(server.peers) == 1
 
 
 async def test_the_number_of_connections_is_limited(serve, echo, open_transport, whole):
@@ -231,7 +231,7 @@ async def test_the_number_of_connections_is_limited(serve, echo, open_transport,
         async with anyio.create_task_group() as tasks:
             for _ in range(9):
                 tasks.start_soon(one)
-        assert [b"ok"] * 9 == done
+        assert done == [b"ok"] * 9
         assert 2 == most == len(server.peers)
 
 
@@ -244,12 +244,12 @@ async def test_a_connection_that_dies_makes_room(serve, open_transport, whole):
     async with serve(handler) as server, open_transport(limits=limits) as transport:
 
         async def one():
-            assert b"ok" == await whole(await transport.open(server.call()))
+            assert await whole(await transport.open(server.call())) == b"ok"
 
         async with anyio.create_task_group() as tasks:
             for _ in range(4):
                 tasks.start_soon(one)
-        assert 4 == len(server.peers)
+        assert len(server.peers) == 4
 
 
 async def test_an_idle_connection_gives_way_to_a_new_one(serve, echo, open_transport, whole):
@@ -259,7 +259,7 @@ async def test_an_idle_connection_gives_way_to_a_new_one(serve, echo, open_trans
     limits = HttpLimits(max_connections=1)
     async with serve(handler) as server, open_transport(limits=limits) as transport:
         for _ in range(2):
-            assert b"ok" == await whole(await transport.open(server.call()))
+            assert await whole(await transport.open(server.call())) == b"ok"
 
 
 async def test_who_waits_for_a_turn_can_be_cancelled(serve, echo, open_transport, whole):
@@ -290,7 +290,7 @@ async def test_who_waits_for_a_turn_can_be_cancelled(serve, echo, open_transport
             scope.cancel()
             await anyio.wait_all_tasks_blocked()
             gate.set()
-        assert [b"ok"] * 2 == done
+        assert done == [b"ok"] * 2
 
 
 async def test_a_turn_given_to_who_is_cancelled_at_that_moment_is_passed_on(
@@ -327,7 +327,7 @@ async def test_aclose_ends_everything(serve, open_transport, whole):
     limits = HttpLimits(max_connections=2)
     async with serve(handler) as server, open_transport(limits=limits) as transport:
         response = await transport.open(server.call())
-        assert b"ab" == await response.read()
+        assert await response.read() == b"ab"
         failures = []
 
         async def expect_failure(function, *args):

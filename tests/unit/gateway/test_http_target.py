@@ -37,9 +37,7 @@ def test_an_empty_body_has_a_length():
 @pytest.mark.parametrize("name", ["content-length", "Content-Length", "transfer-encoding"])
 def test_framing_is_not_the_callers(name):
     data = encoded(headers={name: "7", "x-a": "b"})
-    assert data == (
-        b"POST /v1/x HTTP/1.1\r\nhost: w:8080\r\nx-a: b\r\ncontent-length: 2\r\n\r\n{}"
-    )
+    assert data == (b"POST /v1/x HTTP/1.1\r\nhost: w:8080\r\nx-a: b\r\ncontent-length: 2\r\n\r\n{}")
 
 
 def test_the_caller_may_name_the_host():
@@ -68,7 +66,7 @@ def test_a_header_stays_one_header(headers):
         encoded(headers=headers)
 
 
-@pytest.mark.parametrize("method", ["", "GE T", "GET\r\n", "GET /\r\n"])
+@pytest.mark.parametrize("method", ["", "GE T", "GET\r\n", "GET /\r\n", "get", "CONNECT"])
 def test_a_method_stays_a_method(method):
     with pytest.raises(CallRefused):
         encoded(method=method)
@@ -90,7 +88,11 @@ URLS = {
     "https://w:80/a?b=c&d#e": (Origin("w", 80, secure=True), "w:80", "/a?b=c&d"),
     "http://[::1]:8000/a": (Origin("::1", 8000, secure=False), "[::1]:8000", "/a"),
     "http://127.0.0.1:1/": (Origin("127.0.0.1", 1, secure=False), "127.0.0.1:1", "/"),
-    "http://w/a b/é%20?q=ü \"": (Origin("w", 80, secure=False), "w", "/a%20b/%C3%A9%20?q=%C3%BC%20%22"),
+    'http://w/a b/é%20?q=ü "': (
+        Origin("w", 80, secure=False),
+        "w",
+        "/a%20b/%C3%A9%20?q=%C3%BC%20%22",
+    ),
     "http://büro/": (Origin("xn--bro-hoa", 80, secure=False), "xn--bro-hoa", "/"),
 }
 
@@ -108,8 +110,21 @@ def test_a_user_in_the_url_is_sent_as_basic_authorization():
 
 
 @pytest.mark.parametrize(
-    "url", ["", "w", "/v1", "ftp://w/", "http://", "http://w:99999/", "http://w:x/", "http://a b/",
-            "http://[::1", "http://w\uff0fx/","http://w\u2100x/", "http://" + "ü" * 300]
+    "url",
+    [
+        "",
+        "w",
+        "/v1",
+        "ftp://w/",
+        "http://",
+        "http://w:99999/",
+        "http://w:x/",
+        "http://a b/",
+        "http://[::1",
+        "http://w\uff0fx/",
+        "http://w\u2100x/",
+        "http://" + "ü" * 300,
+    ],
 )
 def test_no_urls(url):
     with pytest.raises(CallRefused):

@@ -74,8 +74,8 @@ async def test_a_call_and_another(authority, client_context, open_transport, who
     ):
         for _ in range(3):
             response = await transport.open(call(server))
-            assert (200, True) == (response.status, int(await whole(response)) > 10)
-        assert 1 == server.connections
+            assert (response.status, int(await whole(response)) > 10) == (200, True)
+        assert server.connections == 1
 
 
 async def test_a_long_stream(authority, client_context, open_transport, whole):
@@ -90,7 +90,7 @@ async def test_a_long_stream(authority, client_context, open_transport, whole):
         TlsServer(authority, handler) as server,
         open_transport(ssl_context=client_context) as transport,
     ):
-        assert 5_000_000 == len(await whole(await transport.open(call(server))))
+        assert len(await whole(await transport.open(call(server)))) == 5_000_000
 
 
 async def test_a_large_request(authority, client_context, open_transport, whole):
@@ -104,7 +104,7 @@ async def test_a_large_request(authority, client_context, open_transport, whole)
         TlsServer(authority, handler) as server,
         open_transport(ssl_context=client_context) as transport,
     ):
-        assert b"ok" == await whole(await transport.open(call(server, body=b"x" * 3_000_000)))
+        assert await whole(await transport.open(call(server, body=b"x" * 3_000_000))) == b"ok"
 
 
 async def test_an_unknown_authority(authority, open_transport):
@@ -166,7 +166,7 @@ async def test_an_end_without_goodbye_within_the_body(authority, client_context,
         open_transport(ssl_context=client_context) as transport,
     ):
         response = await transport.open(call(server))
-        assert b"ab" == await response.read()
+        assert await response.read() == b"ab"
         with pytest.raises(ConnectionBroke):
             await response.read()
 
@@ -183,8 +183,53 @@ async def test_a_connection_that_the_server_closed(
         open_transport(ssl_context=client_context) as transport,
     ):
         for _ in range(3):
-            assert b"ok" == await whole(await transport.open(call(server)))
-        assert 3 == server.connections
+            assert await whole(await transport.open(call(server))) == b"ok"
+        assert server.connections == 3
+
+
+async def test_aclose_while_reading(authority, client_context, open_transport):
+    async def handler(tls):
+        await tls.receive()
+        await tls.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+        await tls.receive()
+
+    async with (
+        TlsServer(authority, handler) as server,
+        open_transport(ssl_context=client_context) as transport,
+    ):
+        response = await transport.open(call(server))
+        assert await response.read() == b"ab"
+
+        async def one():
+            with pytest.raises(ConnectionBroke):
+                await response.read()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one)
+            await anyio.wait_all_tasks_blocked()
+            await transport.aclose()
+
+
+async def test_aclose_while_sending(authority, client_context, open_transport):
+    async def handler(tls):
+        receiving.set()
+        await anyio.sleep_forever()
+
+    receiving = anyio.Event()
+    async with (
+        TlsServer(authority, handler) as server,
+        open_transport(ssl_context=client_context) as transport,
+    ):
+
+        async def one():
+            with pytest.raises(ConnectionBroke):
+                await transport.open(call(server, body=b"x" * 8_000_000))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one)
+            await receiving.wait()
+            await anyio.wait_all_tasks_blocked()
+            await transport.aclose()
 
 
 async def test_cancelled_in_a_body(authority, client_context, open_transport):
@@ -198,7 +243,7 @@ async def test_cancelled_in_a_body(authority, client_context, open_transport):
         open_transport(ssl_context=client_context) as transport,
     ):
         response = await transport.open(call(server))
-        assert b"ab" == await response.read()
+        assert await response.read() == b"ab"
         with anyio.CancelScope() as scope:
             scope.cancel()
             await response.read()

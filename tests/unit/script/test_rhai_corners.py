@@ -154,6 +154,12 @@ NOT_FOUND = "ErrorFunctionNotFound: Function not found: "
         ("let s = 0.0; s += 1; s += 0.5; s *= 2; s", 3.0),
         ("let x = 1; x += 0.5; x -= 1; x", 0.5),
         ("let x = 5; x = x; x ^= 1; x |= 8; x &= 12; x >>= 2; x %= 2; x", 1),
+        (
+            '[-1 == true, -1 == (), -1.5 != (), -1 ?? 2, 1 == true, "a" == ()]',
+            [False, False, True, -1, False, False],
+        ),
+        ("[1, 2].filter(|x| -1)", []),
+        ("switch -1 { true => 1, () => 2, -1 => 3 }", 3),
         # statements in odd places
         ("let x = [{ let a = 1; a + 1 }, if true { 3 } else { 4 }]; x", [2, 3]),
         ("let i = 0; let a = [i, { i += 1; i }, i]; a", [0, 1, 1]),

@@ -1,5 +1,7 @@
 """The simple strategy: the first available worker, in registration order."""
 
+import doctest
+
 import anyio
 import pytest
 
@@ -118,3 +120,7 @@ def test_the_strategy_alone():
 def test_the_module_is_the_plugin():
     assert Plugins([rbee_scheduler_simple]).strategies == ("simple", "best-score")
     assert sorted(rbee_scheduler_simple.__all__) == rbee_scheduler_simple.__all__
+
+
+def test_the_modules_example_runs():
+    assert doctest.testmod(rbee_scheduler_simple).failed == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from rbee_scheduler._errors import ConfigError, PluginError, SchedulerError
+from rbee_scheduler._errors import ConfigError, PluginError
 from rbee_scheduler._plugins._chain import compile_call
 from rbee_scheduler._plugins._inspect import hook_functions
 from rbee_scheduler._plugins._records import PluginConfig
@@ -101,12 +101,7 @@ def _options(config: PluginConfig, hooks: Hooks) -> Any:
     # cattrs takes 30 ms to import; most deployments have no options to check.
     from rbee_scheduler._wire import structure
 
-    try:
-        return structure(dict(config.options), options_class, place=place, error=ConfigError)
-    except ConfigError:
-        raise
-    except SchedulerError as error:  # a value out of range, by a check of the class itself
-        raise ConfigError(error.message, place=error.place, hint=error.hint) from error
+    return structure(dict(config.options), options_class, place=place, error=ConfigError)
 
 
 def _ask(hooks: Hooks, hook: str, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ import attrs
 
 from rbee_scheduler._builtin import BEST_SCORE
 from rbee_scheduler._errors import ConfigError
-from rbee_scheduler._events import StreamEvent, Token
+from rbee_scheduler._events import Started, StreamEvent
 from rbee_scheduler._plugins import Plugins, installed_plugins
 from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
@@ -32,9 +32,6 @@ __all__ = ["Scenario", "Show", "play", "watchable_model"]
 
 MODEL: Final = "tiny-bee"
 SIMPLE: Final = "simple"
-
-# The worker is killed early in a story, so that the rest must come from somebody else.
-_EARLY: Final = range(2, 10)
 
 # A request that ends within the story is answered with the rest of it.
 _PROMPTS: Final = (
@@ -190,16 +187,21 @@ class _Stage:
                 async for event in events:
                     record.take(event)
                     self._show.event(record, event)
-                    if isinstance(event, Token):
+                    if isinstance(event, Started):
                         self._maybe_kill(record)
 
     def _maybe_kill(self, record: Record) -> None:
-        """Kill the worker that tells this very story, once half of them are told."""
+        """Kill the worker that was just given a request, once half of them have ended.
+
+        This very request is then sure to be served elsewhere, however late this process
+        runs; and with the busiest worker, others are in the middle of their stories.
+        """
+        scenario = self._scenario
         running = Counter(one.worker_id for one in self.records if one.outcome is None)
         told = len(self.records) - running.total()
-        due = self._scenario.kill and not self.killed and told >= self._scenario.half
-        # The busiest one, for then several stories must go on elsewhere.
-        if due and record.pieces in _EARLY and running[record.worker_id] == max(running.values()):
+        mine = running[record.worker_id]
+        busiest = mine == max(running.values()) and (mine > 1 or scenario.slots == 1)
+        if scenario.kill and not self.killed and told >= scenario.half and busiest:
             self.killed = record.worker_id
             server = self._servers[record.worker_id]
             server.kill()

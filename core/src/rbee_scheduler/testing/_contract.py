@@ -116,9 +116,9 @@ def survives_an_empty_fleet(plugins: Plugins) -> None:
 
 def survives_ten_thousand_candidates(plugins: Plugins) -> None:
     """A large fleet is decided like a small one."""
-    snapshot = fleet(free_workers(10_000, slots=4))
+    crowd = _crowd()
     for strategy in plugins.strategies:
-        _, failures = _decide(plugins.chain(strategy), sample_request(Random(0)), snapshot)
+        _, failures = _decide(plugins.chain(strategy), sample_request(Random(0)), crowd)
         _require(not failures, "; ".join(failures))
 
 
@@ -212,6 +212,10 @@ def _require(condition: object, otherwise: str) -> None:
 def _load(plugin: PluginSource) -> Plugins:
     # Whatever the process's environment says of other plugins, this one is meant.
     return Plugins([plugin], strict=True, environ={})
+
+
+def _crowd() -> Snapshot:
+    return fleet(free_workers(10_000, slots=4))
 
 
 def _decide(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -92,13 +93,38 @@ class Policy:
             PolicyError: It does not compile, or has no function for the role.
         """
         try:
-            program = rhai.compile(
-                with_batches(source), limits=self.limits, functions=bind_all(self._desk)
-            )
+            program = self._compile(with_batches(source), bind_all(self._desk))
         except rhai.RhaiError as error:
             raise as_policy_error(error, self.file) from None
-        entry = find_entry(program, source, self._wanted_role, self.file)
-        # From here on nothing fails: both change, or neither.
+        self._take(source, program, find_entry(program, source, self._wanted_role, self.file))
+
+    def candidate(self, source: str) -> Policy:
+        """Return another script for the same use, compiled: to look at, try out and `adopt`.
+
+        Its runs leave no trace here, and may go on in another thread meanwhile.
+
+        Raises:
+            PolicyError: As for `load`.
+        """
+        made = copy(self)
+        made.max_failures = 0
+        made._logger = _silent()
+        made._wanted_role = self.role  # what it is listed for does not change under way
+        made.load(source)
+        return made
+
+    def adopt(self, candidate: Policy) -> None:
+        """Take the script of a `candidate`; call it in the thread that decides.
+
+        A decision is one synchronous call, so none sees half of one script and half of another.
+        """
+        self._take(candidate.source, candidate._program, candidate._entry)
+
+    def _compile(self, source: str, functions: Mapping[str, rhai.HostFunction]) -> rhai.Program:
+        return rhai.compile(source, limits=self.limits, functions=functions)
+
+    def _take(self, source: str, program: rhai.Program, entry: Entry) -> None:
+        """Nothing fails here: all of it changes, or nothing."""
         self.source = source
         self.digest = hashlib.sha256(source.encode()).hexdigest()
         self._program, self._entry = program, entry
@@ -206,6 +232,12 @@ class Policy:
     def _measure(self, name: str, value: float) -> None:
         if name in self._metrics or len(self._metrics) < MAX_METRICS:
             self._metrics[name] = value
+
+
+def _silent() -> logging.Logger:
+    logger = logging.Logger("rbee_scheduler.policy.candidate")
+    logger.disabled = True
+    return logger
 
 
 def read_policy(path: str | Path) -> str:

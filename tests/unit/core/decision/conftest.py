@@ -37,6 +37,9 @@ class Case:
     def select(self, answer, **options):
         return self._add("select_worker", answer, options)
 
+    def take_commands(self):
+        return self._add("pool_command", lambda: True, {})
+
     def _add(self, hook, answer, options):
         calls = self.calls.setdefault(hook, [])
         function = answer if callable(answer) else lambda: answer

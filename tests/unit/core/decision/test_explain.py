@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from rbee_scheduler import InferenceRequest, Soft, Wait, Worker
+from rbee_scheduler import Act, InferenceRequest, PoolCommand, Soft, Wait, Worker
 from rbee_scheduler._explain import explain_decision
 from rbee_scheduler.testing import free_workers
 
@@ -121,3 +121,15 @@ def test_reasons_of_any_type_are_shown_as_text(case):
         (True, ""),
     ]
     json.dumps(explanation.to_dict())
+
+
+def test_a_strategy_that_selects_itself_is_named_once(case):
+    text = str(explain(case.select(["w1"], plugin="test")))
+    assert text.splitlines()[0] == "job job, model m: goes to w1 (strategy test)"
+
+
+def test_commands_are_shown_as_plain_values(case):
+    command = PoolCommand(kind="start_worker", pool_id="p", model_ref="m", reason="busy")
+    explanation = explain(case.take_commands().select(Act(["w1"], [command])))
+    (plain,) = json.loads(json.dumps(explanation.to_dict()))["commands"]
+    assert (plain["kind"], plain["pool_id"], plain["reason"]) == ("start_worker", "p", "busy")

@@ -3,11 +3,13 @@
 import pytest
 
 from rbee_scheduler import (
+    Act,
     InferenceRequest,
     PluginConfig,
     PluginError,
     Plugins,
     PolicyError,
+    PoolCommand,
     Scheduler,
     SchedulerConfig,
     WorkerRegistry,
@@ -99,6 +101,17 @@ def test_a_selector_with_on_error_reject_refuses(case):
     decision = case.select(boom, on_error="reject").decide()
     assert decision.action == "reject"
     assert isinstance(decision.error, PluginError)
+
+
+def test_commands_of_a_strategy_that_failed_are_not_sent_and_those_of_the_fallback_are(
+    case, case_of
+):
+    start, evict = (PoolCommand(kind=kind) for kind in ("start_worker", "evict_worker"))
+    case.select(Act(None, [start])).select(boom)
+    assert case.decide().commands == ()
+    fallback = fallback_with(case_of, select=(Act(["w1"], [evict]), {}))
+    decision = case.decide(fallback=fallback)
+    assert (decision.strategy, decision.commands) == ("fb", (evict,))
 
 
 # ---- in a scheduler ----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rbee_scheduler import Reject, Rejected, Soft, Wait
+from rbee_scheduler import Act, PoolCommand, Reject, Rejected, Soft, Wait
 from rbee_scheduler.testing import free_workers
 
 
@@ -130,3 +130,44 @@ def test_workers_that_a_filter_dropped_can_not_be_named(case_of):
 def test_workers_that_failed_the_request_can_not_be_named(case):
     decision = case.select(["w0"]).decide(exclude={"w0"})
     assert (decision.worker.id, len(case.failures)) == ("w1", 1)
+
+
+# ---- commands that go out with an answer -----------------------------------------------------
+
+START = PoolCommand(kind="start_worker", pool_id="p", model_ref="m")
+EVICT = PoolCommand(kind="evict_worker", worker_id="w0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "action"), [(["w1"], "dispatch"), (Wait("more"), "wait"), (Reject("no"), "reject")]
+)
+def test_commands_go_out_with_any_answer(case, answer, action):
+    decision = case.take_commands().select(Act(answer, [START])).decide()
+    assert (decision.action, decision.commands) == (action, (START,))
+
+
+def test_commands_without_an_opinion_wait_for_the_next_answer(case):
+    case.take_commands().select(Act(None, [START])).select(Act(["w2"], [EVICT]))
+    decision = case.decide()
+    assert (decision.worker.id, decision.commands) == ("w2", (START, EVICT))
+    assert case.take_commands().decide().selected_by == "select-2"
+
+
+def test_a_decision_says_when_no_plugin_takes_its_commands(case):
+    assert case.select(Act(["w1"], [START])).decide().reason == "no plugin takes commands to pools"
+
+
+def test_it_says_so_beside_its_own_reason(case):
+    decision = case.select(Act(Wait("more"), [START])).decide()
+    assert decision.reason == "more (no plugin takes commands to pools)"
+
+
+def test_no_commands_are_nothing(case):
+    decision = case.select(Act(["w1"], [])).decide()
+    assert (decision.worker.id, decision.commands, decision.reason) == ("w1", (), "")
+
+
+@pytest.mark.parametrize("commands", ["start", [3], 7])
+def test_commands_of_a_wrong_type_are_a_named_failure(case, commands):
+    assert case.select(lambda: Act(["w1"], commands)).decide().strategy == "first-available"
+    assert len(case.failures) == 1

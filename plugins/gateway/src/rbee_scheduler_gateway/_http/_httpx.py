@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import httpx
 
-from rbee_scheduler import HttpCall, WorkerCommunicationFailed
+from rbee_scheduler import HttpCall, WorkerCommunicationFailed, WorkerTimeout
 from rbee_scheduler_gateway._http._failures import (
     CallRefused,
     ConnectFailed,
@@ -24,10 +24,11 @@ from rbee_scheduler_gateway._http._transport import FastTransport
 
 __all__ = ["FastHttpxTransport"]
 
-_ERRORS: Final = (
+_ERRORS: Final = (  # the first that fits
     (CallRefused, httpx.LocalProtocolError),
     (ConnectFailed, httpx.ConnectError),
     (ConnectTimedOut, httpx.ConnectTimeout),
+    (WorkerTimeout, httpx.ReadTimeout),
     (MalformedResponse, httpx.RemoteProtocolError),
     (ConnectionBroke, httpx.RemoteProtocolError),
 )
@@ -117,9 +118,7 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
     try:
         yield
     except TimeoutError as late:
-        raise httpx.ReadTimeout(str(late) or "no bytes in time", request=request) from late
+        raise httpx.ReadTimeout("the body stopped coming", request=request) from late
     except WorkerCommunicationFailed as failure:
-        for ours, theirs in _ERRORS:
-            if isinstance(failure, ours):
-                raise theirs(failure.message, request=request) from failure
-        raise
+        theirs = next(theirs for ours, theirs in _ERRORS if isinstance(failure, ours))
+        raise theirs(failure.message, request=request) from failure

@@ -87,8 +87,6 @@ class Pool:
             ConnectTimedOut: Not within the limit.
         """
         self._check_open()
-        while self._full and self._idle:  # after one dead connection the others are suspect
-            self._idle.popleft().close()
         if self._full:
             connection = await self._wait()
             if connection is not None:

@@ -121,8 +121,9 @@ class Target:
         return head + body if body else head
 
     def _start(self, method: str) -> str:
-        if not _TOKEN.fullmatch(method):
-            raise CallRefused(f"{method!r} is no HTTP method")
+        # Methods are case-sensitive, and the answer to CONNECT has no body but a tunnel.
+        if not _TOKEN.fullmatch(method) or method != method.upper() or method == "CONNECT":
+            raise CallRefused(f"{method!r} is no HTTP method for a worker")
         start = f"{method} {self._path} HTTP/1.1\r\nhost: {self._authority}\r\n"
         if len(self._starts) < _METHODS:
             self._starts[method] = start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from rbee_scheduler import Clock, HttpCall, SystemClock
+from rbee_scheduler import Clock, HttpCall, SystemClock, WorkerTimeout
 from rbee_scheduler_gateway._http._connect import Connector, Origin
 from rbee_scheduler_gateway._http._connection import Connection
 from rbee_scheduler_gateway._http._failures import ConnectFailed
@@ -68,7 +68,7 @@ class FastTransport:
             ConnectTimedOut: No connection within ``call.connect_timeout`` seconds.
             ConnectionBroke: The connection was closed before the headers.
             MalformedResponse: What came is no HTTP/1 response.
-            TimeoutError: No headers within ``head_limit``.
+            WorkerTimeout: No headers within ``head_limit``.
         """
         url = call.url
         target = self._targets.get(url) or self._remember(url)
@@ -113,7 +113,7 @@ class FastTransport:
         with self._clock.move_on_after(limit):
             await connection.ask(request, bodiless=bodiless, last=last)
             return
-        raise TimeoutError(f"{call.url}: no response within {limit:g} s")
+        raise WorkerTimeout(f"{call.url}: no response within {limit:g} s")
 
     def _remember(self, url: str) -> Target:
         """Return a new target; forget the others once there are too many."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import sys
 
 import trio
 
@@ -151,7 +152,9 @@ def _readable(descriptor: int) -> bool:
     """Return whether there are bytes, an end or an error to read, without waiting."""
     if descriptor < 0:
         return True
-    poll = select.poll()  # 0.4 us; unlike select.select it takes descriptors beyond 1,023
+    if sys.platform == "win32":
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()  # 0.5 us; unlike select.select it takes descriptors beyond 1,023
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 

@@ -23,6 +23,7 @@ STORE: Final = ast.Store()
 RUN: Final = "M"
 
 Out: TypeAlias = list[ast.stmt]
+_NOT_CONSTANT: Final = frozenset((Char, FnPtr, dict))
 _T = TypeVar("_T", bound=ast.AST)
 
 
@@ -94,11 +95,8 @@ class Emitter:
 
     def value(self, value: Any, place: Node) -> ast.expr:
         """A constant; what Python's compiler does not know as one goes by name."""
-        kind = type(value)
-        if kind is Char or kind is FnPtr:
+        if type(value) in _NOT_CONSTANT:
             return self.name(self.constant_name(value), place)
-        if (kind is int or kind is float) and (value < 0 or value != value):  # noqa: PLR0124
-            return self.put(ast.UnaryOp(ast.USub(), self.put(ast.Constant(-value), place)), place)
         return self.put(ast.Constant(value), place)
 
     def call(self, function: str, place: Node, *arguments: ast.expr) -> ast.Call:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import attrs
 
+from ._errors import RhaiError
 from ._failures import not_found, refused
 from ._stdlib import CHANGING, NATIVES
+from ._tokens import I64_MAX, I64_MIN
 from ._values import Blob, Char, FnPtr, Range, Steps
 
 
@@ -169,3 +171,11 @@ def _typed(
     if otherwise is None:
         raise not_found(name, arguments)
     return otherwise(run, *arguments)
+
+
+def accept(value: Any) -> None:
+    """Refuse what no script value is; what is inside containers is refused where it is used."""
+    if type(value) not in PLAIN:
+        raise refused(value)
+    if type(value) is int and not I64_MIN <= value <= I64_MAX:
+        raise RhaiError("ErrorMismatchDataType", "the host passed an integer of more than 64 bits")

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ._codegen import Generator, function_name
 from ._errors import ExitScript, LimitError, RhaiError, parsing, too_large
 from ._failures import refused
-from ._hosts import PLAIN, HostFunction, Hosts
+from ._hosts import PLAIN, HostFunction, Hosts, accept
 from ._limits import Limits
 from ._parser import parse
 from ._run import Run
 from ._runtime import BUILTINS, HELPERS
-from ._tokens import I64_MAX, I64_MIN
 from ._values import FnPtr, ScriptFunction, Steps, signature
 
 
@@ -97,7 +96,7 @@ class Program:
         run.scope = dict(scope or {})
         run.constants = {}
         for value in run.scope.values():
-            _accept(value)
+            accept(value)
         return self._guarded(run, self._main, (), tuple(run.scope.values()))
 
     def call(self, name: str, *arguments: Any) -> Any:
@@ -121,7 +120,7 @@ class Program:
             raise self._no_function(name, arguments)
         for argument in arguments:
             if type(argument) is not list and type(argument) is not dict:
-                _accept(argument)
+                accept(argument)
         run = Run(self.limits, self._clock, self._functions, self._natives, self.place)
         constants = self._constants
         run.constants = self._prepare() if constants is None else constants
@@ -276,14 +275,6 @@ _CONTAINERS: Final = frozenset((list, dict))
 # Containers of a result that are walked before asking which of them the host passed in.
 _FEW: Final = 64
 _SIMPLE: Final = frozenset((int, float, bool, str, type(None)))
-
-
-def _accept(value: Any) -> None:
-    """Refuse what no script value is; what is inside containers is refused where it is used."""
-    if type(value) not in PLAIN:
-        raise refused(value)
-    if type(value) is int and not I64_MIN <= value <= I64_MAX:
-        raise RhaiError("ErrorMismatchDataType", "the host passed an integer of more than 64 bits")
 
 
 def compile(  # noqa: A001 - `rhai.compile`, like `re.compile`
