@@ -86,12 +86,11 @@ def ours(plugins: list[object], size: int) -> tuple[Ask, Ask]:
     """Return the async call, and the bare decision."""
     registry = WorkerRegistry()
     for n, worker in enumerate(free_workers(size, slots=16, total_vram_mb=24_000.0)):
-        cost = 1e-6 * (1 + n % 7)
-        registry.add(
-            worker.changed(cost_per_token=cost, running=1 + n % 9, vram_free_mb=24_000.0 - n % 12 * 2_000)
-        )
+        varied = {"cost_per_token": 1e-6 * (1 + n % 7), "running": 1 + n % 9}
+        registry.add(worker.changed(**varied, vram_free_mb=24_000.0 - n % 12 * 2_000))
     scheduler = Scheduler(registry, plugins)
-    request = InferenceRequest(job_id="job", model=MODEL, prompt=MESSAGES[0]["content"], created_at=1.0)
+    prompt = MESSAGES[0]["content"]
+    request = InferenceRequest(job_id="job", model=MODEL, prompt=prompt, created_at=1.0)
     chain = scheduler.plugins.chain(scheduler.strategy)
 
     async def schedule() -> object:
@@ -206,17 +205,20 @@ async def main() -> None:
                     "ours": same,
                     "ours_us": round(medians[f"ours {same}"], 1),
                     "ours_bare_us": round(medians[f"ours {same}, bare"], 1),
-                    "times": round(medians[f"litellm {theirs}"] / medians[f"ours {same}"], 1),
+                    "times": round(medians[f"litellm {theirs}"] / medians[f"ours {same}, bare"], 1),
                 }
             )
     if options.json:
         json.dump(rows, sys.stdout, indent=1)
         return
-    print(f"CPU us per decision, Python {platform.python_version()}, {platform.machine()}, medians of {options.rounds}")
-    print("| workers | LiteLLM strategy | us | ours | us, schedule() | us, decide() | times |")
+    python, machine = platform.python_version(), platform.machine()
+    print(f"CPU us per decision, Python {python}, {machine}, medians of {options.rounds}")
+    print(
+        "| workers | LiteLLM strategy | us | ours | us, schedule() | us, decide() | LiteLLM / decide() |"
+    )
     print("|---|---|---|---|---|---|---|")
     for row in rows:
-        print("| {workers} | {litellm} | {litellm_us} | {ours} | {ours_us} | {ours_bare_us} | {times} |".format(**row))
+        print("|", " | ".join(str(value) for value in row.values()), "|")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,30 @@ class Catalog:
         """Return the canonical reference for ``name``; a name unknown here is its own."""
         return self._refs.get(name, name)
 
+    def with_references(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return ``names`` and the canonical references they stand for.
+
+        A worker that knows a model under a short name is thus found by the canonical one.
+
+        Example:
+            >>> catalog = Catalog([ModelInfo(model_ref="meta/Llama-3-8b", aliases=["llama3"])])
+            >>> catalog.with_references(("llama3",))
+            ('llama3', 'meta/Llama-3-8b')
+        """
+        if not self._refs:
+            return names
+        missing = {self.resolve(name) for name in names}.difference(names)
+        return (*names, *sorted(missing)) if missing else names
+
+    def known_as(self, model_ref: str, names: Iterable[str]) -> str:
+        """Return the first of ``names`` that stands for ``model_ref``; else that itself.
+
+        What a worker must be asked for: it need not know the canonical reference.
+        """
+        if not self._refs:
+            return model_ref
+        return next((name for name in names if self.resolve(name) == model_ref), model_ref)
+
     def get(self, name: str) -> ModelInfo | None:
         """Return what is known of the model called ``name`` (reference or alias)."""
         return self._by_ref.get(self.resolve(name))

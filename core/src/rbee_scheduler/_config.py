@@ -20,6 +20,7 @@ from rbee_scheduler._config_keys import Key, Keys
 from rbee_scheduler._deployment import Deployment, Document
 from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._wire import structure
+from rbee_scheduler._worker import id_of
 
 
 __all__ = [
@@ -126,7 +127,7 @@ def with_worker_ids(workers: Any) -> Any:
     if not isinstance(workers, (list, tuple)):
         return workers
     return [
-        {"id": worker["url"].split("://", 1)[-1].rstrip("/"), **worker}
+        {"id": id_of(worker["url"]), **worker}
         if isinstance(worker, Mapping) and isinstance(worker.get("url"), str)
         else worker
         for worker in workers

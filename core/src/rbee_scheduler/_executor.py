@@ -207,9 +207,11 @@ class Executor:
     ) -> AsyncGenerator[StreamEvent, None]:
         """Yield the events of one try with one worker."""
         await life.take(reservation)
+        request = text.rest(life.request)
+        name = self._registry.catalog.known_as(request.model, reservation.worker.models)
         stream = WorkerStream(
             reservation.worker,
-            text.rest(life.request),
+            request if name == request.model else request.changed(model=name),
             transport=self._transport,
             clock=self._clock,
             config=self._config,

@@ -77,8 +77,8 @@ class RequestLife:
     __slots__ = (
         "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ran",
         "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason",
-        "first_token_at", "outbox", "outcome", "patience", "queued_seconds", "request", "tried", "usage",
-        "worker_id",
+        "first_token_at", "outbox", "outcome", "patience", "queued_seconds", "request", "tried",
+        "usage", "worker_id",
     )  # fmt: skip
 
     def __init__(

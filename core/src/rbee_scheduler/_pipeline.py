@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from operator import add
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,8 @@ from rbee_scheduler._answers import Act, Reject, Scores, Soft, Wait
 from rbee_scheduler._builtin import FIRST_AVAILABLE
 from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._decision import Decision
-from rbee_scheduler._errors import NoWorkersAvailable, PluginError, Rejected
+from rbee_scheduler._errors import PluginError, Rejected
+from rbee_scheduler._nobody import nobody_free, nobody_kept
 from rbee_scheduler._normalise import normalise
 from rbee_scheduler._plugins import Call, Chain
 from rbee_scheduler._request import InferenceRequest
@@ -32,12 +34,6 @@ __all__ = ["decide"]
 
 # Candidates named in a decision: as many as a request makes attempts by default.
 ORDER_LENGTH = 5
-
-# Reasons of filters named in an error; with 10,000 workers each may have its own.
-REASONS_SHOWN = 3
-
-# A pause after which a client may ask again when workers exist but none is up, seconds.
-RETRY_AFTER = 1.0
 
 
 def decide(
@@ -72,7 +68,7 @@ def decide(
     if trace is not None:
         trace.candidates = tuple(candidates)
     if not candidates:
-        return _nobody_free(request, snapshot, chain, exclude)
+        return nobody_free(request, snapshot, chain.strategy, exclude)
     one = _Deciding(request, snapshot, exclude, on_failure, trace)
     try:
         return one.run(chain, candidates)
@@ -206,26 +202,16 @@ class _Deciding:
         self, chain: Chain, candidates: Sequence[Worker], reasons: Mapping[str, str]
     ) -> Decision:
         """Wait when a worker that is full now would pass the filters; refuse otherwise."""
-        request = self.request
-        # Not their number alone: a filter may name workers that are no candidates.
-        given = dict.fromkeys(str(reasons[w.id]) for w in candidates)
-        why = ", ".join(sorted(given)[:REASONS_SHOWN])
-        if len(given) > REASONS_SHOWN:
-            why += f", and {len(given) - REASONS_SHOWN} other reasons"
-        everyone = self.snapshot.usable(request.model, request.task_type)
+        everyone = self.snapshot.usable(self.request.model, self.request.task_type)
+        passing: Sequence[Worker] = ()
         if len(everyone) > len(candidates):
-            later = _Deciding(request, self.snapshot, (), self.on_failure, None)
-            try:
+            later = _Deciding(self.request, self.snapshot, (), self.on_failure, None)
+            with suppress(_FallBack, _Refuse):
                 later.filter(chain, everyone)
-            except (_FallBack, _Refuse):
-                later.kept = ()
-            if later.kept:
-                return Decision("wait", chain.strategy, reason=f"those that pass are full ({why})")
-        error = NoWorkersAvailable(
-            f"filters dropped all {len(candidates)} free workers of {request.model!r}: {why}",
-            hint="`rbee-scheduler route --explain` shows which filter dropped which worker",
-        )
-        return Decision("reject", chain.strategy, reason=error.message, error=error)
+                passing = later.kept
+        # Not the reasons alone: a filter may name workers that are no candidates.
+        given = [str(reasons[w.id]) for w in candidates]
+        return nobody_kept(self.request, chain.strategy, given, waits=bool(passing))
 
     # ---- score -------------------------------------------------------------------------
 
@@ -309,30 +295,6 @@ class _Deciding:
         """Return the decision for ``workers``, best first."""
         fallbacks = tuple([w.id for w in workers[1:]])
         return Decision("dispatch", strategy, selected_by, workers[0], fallbacks)
-
-
-def _nobody_free(
-    request: InferenceRequest, snapshot: Snapshot, chain: Chain, exclude: Collection[str]
-) -> Decision:
-    model, task = request.model, request.task_type
-    usable = snapshot.count_usable(model, task)
-    if usable:
-        tried = ", or failed this request already" if exclude else ""
-        reason = f"all {usable} workers of {model!r} are full{tried}"
-        return Decision("wait", chain.strategy, reason=reason)
-    known = snapshot.count_with_model(model)
-    if known:
-        error = NoWorkersAvailable(
-            f"{known} workers serve {model!r}, but none is up for {task!r}",
-            hint="see `rbee-scheduler workers` for their states",
-            retry_after=RETRY_AFTER,
-        )
-    else:
-        error = NoWorkersAvailable(
-            f"no worker serves {model!r}",
-            hint="add a worker that does, or check the model's name",
-        )
-    return Decision("reject", chain.strategy, reason=error.message, error=error)
 
 
 def _drops(answer: Any) -> Mapping[str, str]:

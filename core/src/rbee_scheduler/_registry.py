@@ -319,6 +319,9 @@ class WorkerRegistry(RegistryQueries):
 
     def _publish(self, entry: Entry, reason: str = "") -> Worker:
         worker = entry.effective()
+        models = self._catalog.with_references(worker.models)
+        if models is not worker.models:
+            worker = worker.changed(models=models)
         self._index.put(entry.slot, worker)
         kind = entry.news(worker)
         if kind is not None:

@@ -21,11 +21,14 @@ from rbee_scheduler import (
 )
 from rbee_scheduler._pipeline import decide
 from rbee_scheduler.testing import PluginContract, VirtualClock
-from rbee_scheduler_script import Policy, RhaiScheduler, SelectPolicy
+from rbee_scheduler_script import Policy, RhaiScheduler, SelectPolicy, rhai
 
 
 FOLDER = Path(__file__).parents[3] / "examples" / "policies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.rhai"))
+
+# Enough for 10,000 workers under a debugger.
+PATIENT = rhai.Limits(time_ms=60_000)
 
 PARIS = Geo(latitude=48.86, longitude=2.35, region="eu-west")
 OHIO = Geo(latitude=39.96, longitude=-83.0, region="us-east")
@@ -247,7 +250,7 @@ def test_platform_like_starts_a_worker_where_the_queue_grows():
 
 
 def _contract_for(name):
-    policy = Policy.from_file(FOLDER / f"{name}.rhai", name=name)
+    policy = Policy.from_file(FOLDER / f"{name}.rhai", name=name, limits=PATIENT)
     return type(f"Test_{name}", (PluginContract,), {"plugin": SelectPolicy(policy)})
 
 

@@ -24,6 +24,7 @@ from rbee_scheduler_script import (
     SelectPolicy,
     as_plugin,
     rbee_configure,
+    rhai,
 )
 from rbee_scheduler_script._sample import sample_registry, sample_request
 
@@ -246,27 +247,32 @@ async def test_a_request_may_choose_a_policy():
         await scheduler.schedule(request)
 
 
-# The contract, for policies of each role
+# The contract, for policies of each role; with time enough for 10,000 workers under a debugger
+
+PATIENT = rhai.Limits(time_ms=60_000)
 
 
-class TestSelectContract(PluginContract):
-    plugin = PluginConfig(name="cheapest", plugin="script", options={"source": CHEAPEST})
+def policy(source):
+    return as_plugin(Policy(source, limits=PATIENT))
 
 
-class TestRandomContract(PluginContract):
-    plugin = SelectPolicy(Policy("fn schedule_job(job, pools, workers) { workers.random() }"))
-
-
-class TestCtxContract(PluginContract):
-    plugin = SelectPolicy(
-        Policy("fn schedule(ctx) { ctx.metrics.total_workers; ctx.workers.round_robin() }")
+class TestInstalledContract(PluginContract):
+    plugin = PluginConfig(
+        name="cheapest", plugin="script", options={"source": CHEAPEST, "time_ms": 60_000.0}
     )
 
 
+class TestRandomContract(PluginContract):
+    plugin = policy("fn schedule_job(job, pools, workers) { workers.random() }")
+
+
+class TestCtxContract(PluginContract):
+    plugin = policy("fn schedule(ctx) { ctx.metrics.total_workers; ctx.workers.round_robin() }")
+
+
 class TestFilterContract(PluginContract):
-    plugin = FilterPolicy(Policy("fn filter(job, worker) { worker.load < 0.9 }"))
+    plugin = policy("fn filter(job, worker) { worker.load < 0.9 }")
 
 
 class TestScoreContract(PluginContract):
-    plugin = ScorePolicy(Policy("fn score(job, worker) { distance(job.user.geo, worker.geo) }"),
-                         better="lower")  # fmt: skip
+    plugin = policy("fn score(job, worker) { 0.0 - distance(job.user.geo, worker.geo) }")

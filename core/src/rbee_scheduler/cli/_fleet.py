@@ -54,6 +54,7 @@ def workers_of(
         ConfigError: An URL is none, or there are no workers at all.
     """
     from rbee_scheduler import ConfigError, Worker
+    from rbee_scheduler._worker import id_of
 
     if not urls:
         workers = source.configuration().deployment.workers
@@ -67,6 +68,6 @@ def workers_of(
     found: dict[str, Worker] = {}
     for url in urls:
         base = (url if "://" in url else f"http://{url}").rstrip("/")
-        worker_id = base.split("://", 1)[-1]
+        worker_id = id_of(base)
         found[worker_id] = Worker(id=worker_id or url, url=base, labels=labels)
     return tuple(found.values())

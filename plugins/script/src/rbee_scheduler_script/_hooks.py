@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from rbee_scheduler import InferenceRequest, Reject, Scores, Snapshot, Soft, Wait, Worker, hookimpl
 from rbee_scheduler_script._answers import Choice, Selected, selection
@@ -15,6 +15,7 @@ from rbee_scheduler_script._ratings import drops, scores
 __all__ = ["FilterPolicy", "ScorePolicy", "SelectPolicy", "as_plugin"]
 
 WhenNone = Literal["wait", "reject", "next"]
+Better = Literal["higher", "lower"]
 
 NOBODY: Final = "the policy named no worker"
 
@@ -108,7 +109,7 @@ class ScorePolicy:
         better: Whether higher or lower numbers are better.
     """
 
-    def __init__(self, policy: Policy, better: Literal["higher", "lower"] = "higher") -> None:
+    def __init__(self, policy: Policy, better: Better = "higher") -> None:
         self.__name__ = policy.name
         self.policy = policy
         self._better = better
@@ -131,15 +132,18 @@ class ScorePolicy:
         return Scores(numbers, better=self._better)
 
 
-def as_plugin(policy: Policy, **options: Any) -> SelectPolicy | FilterPolicy | ScorePolicy:
+def as_plugin(
+    policy: Policy, *, when_none: WhenNone = "wait", better: Better = "higher"
+) -> SelectPolicy | FilterPolicy | ScorePolicy:
     """Return ``policy`` as a plugin object of its role.
 
     Args:
         policy: The policy.
-        **options: ``when_none`` and ``better``; each goes to the role it is for.
+        when_none: For a policy that selects: what ``()`` means.
+        better: For one that scores: whether higher or lower numbers are better.
     """
     if policy.role == "select":
-        return SelectPolicy(policy, options.get("when_none", "wait"))
+        return SelectPolicy(policy, when_none)
     if policy.role == "score":
-        return ScorePolicy(policy, options.get("better", "higher"))
+        return ScorePolicy(policy, better)
     return FilterPolicy(policy)

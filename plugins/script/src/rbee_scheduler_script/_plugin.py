@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from rbee_scheduler import ConfigError, hookimpl
-from rbee_scheduler_script import rhai
-from rbee_scheduler_script._hooks import as_plugin
-from rbee_scheduler_script._policy import Policy, read_policy
+
+
+if TYPE_CHECKING:
+    from rbee_scheduler_script import rhai
 
 
 __all__ = ["Options", "rbee_configure", "rbee_options"]
@@ -34,7 +35,7 @@ class Options:
     """
 
     file: str = ""
-    source: str = attrs.field(default="")
+    source: str = ""
     role: Literal["", "select", "filter", "soft-filter", "score"] = ""
     when_none: Literal["wait", "reject", "next"] = "wait"
     better: Literal["higher", "lower"] = "higher"
@@ -43,15 +44,16 @@ class Options:
     memory_mb: float = attrs.field(default=64.0, validator=attrs.validators.gt(0))
     operations: int = attrs.field(default=5_000_000, validator=attrs.validators.gt(0))
 
-    @source.validator
-    def _one_of_both(self, _: object, value: str) -> None:
-        if value and self.file:
+    def __attrs_post_init__(self) -> None:
+        if self.source and self.file:
             raise ConfigError(
                 "there is both a file and a source", place="$.source", hint="keep one of them"
             )
 
     def limits(self) -> rhai.Limits:
         """Return what one run may cost."""
+        from rbee_scheduler_script import rhai
+
         return rhai.Limits(
             time_ms=self.time_ms,
             memory=int(self.memory_mb * 1024 * 1024),
@@ -78,6 +80,10 @@ def rbee_configure(name: str, options: Options) -> object:
     """
     if not options.file and not options.source:
         return _Idle()
+    # The engine and its helpers take 100 ms to import; who has no policy needs neither.
+    from rbee_scheduler_script._hooks import as_plugin
+    from rbee_scheduler_script._policy import Policy, read_policy
+
     policy = Policy(
         options.source or read_policy(options.file),
         name=name,

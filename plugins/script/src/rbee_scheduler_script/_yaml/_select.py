@@ -104,7 +104,20 @@ def _parsed(source: str) -> tree.Expression:
     return statement.expression
 
 
-@attrs.define
+@attrs.frozen
+class _Element:
+    """What bare names mean inside the argument of `filter` and the like.
+
+    Attributes:
+        shape: What the elements are.
+        name: Parameter of the closure.
+    """
+
+    shape: str
+    name: str
+
+
+@attrs.frozen
 class _Rewriter:
     """Finds where text has to be put in."""
 
@@ -112,65 +125,74 @@ class _Rewriter:
 
     def edits(self, root: tree.Node) -> Iterator[tuple[int, str]]:
         """Yield offsets and what goes in front of them."""
-        yield from self._visit(root, "")
+        yield from self._visit(root, None)
 
     def _offset(self, node: tree.Node) -> int:
         lines = self.source.split("\n")
         return sum(len(line) + 1 for line in lines[: node.line - 1]) + node.column - 1
 
-    def _visit(self, node: tree.Node, shape: str) -> Iterator[tuple[int, str]]:
+    def _visit(self, node: tree.Node, element: _Element | None) -> Iterator[tuple[int, str]]:
         if isinstance(node, tree.Variable):
-            yield from self._variable(node, shape)
+            yield from self._variable(node, element)
             return
         arguments = getattr(node, "arguments", None)
+        taker = None
         if isinstance(node, tree.MethodCall | tree.Call) and arguments and node.name in _TAKERS:
-            first, *others = arguments
-            inner = _element_of(node)
-            if _has_bare(first, inner):
-                start = self.source.index("(", self._offset(node)) + 1
-                yield start, "|w| "
-                yield from self._visit(first, inner)
+            taker = arguments[0]
+            inner = _Element(_shape_of(node), _parameter(taker))
+            if _has_bare(taker):
+                yield self.source.index("(", self._offset(node)) + 1, f"|{inner.name}| "
+                yield from self._visit(taker, inner)
             else:
-                yield from self._visit(first, shape)
-            if isinstance(node, tree.MethodCall):
-                yield from self._visit(node.target, shape)
-            for other in others:
-                yield from self._visit(other, shape)
-            return
+                yield from self._visit(taker, element)
         for child in tree.children(node):
-            yield from self._visit(child, shape)
+            if child is not taker:
+                yield from self._visit(child, element)
 
-    def _variable(self, node: tree.Variable, shape: str) -> Iterator[tuple[int, str]]:
+    def _variable(self, node: tree.Variable, element: _Element | None) -> Iterator[tuple[int, str]]:
         if node.binding is not None or (node.name in NAMES and node.namespace is None):
             return
-        if shape and node.name in SHAPES[shape]:
-            yield self._offset(node), "w."
+        fields = SHAPES[element.shape] if element else {}
+        if element and node.name in fields and node.namespace is None:
+            yield self._offset(node), f"{element.name}."
             return
-        known = [*NAMES, *SHAPES[shape or "worker"]] if shape else list(NAMES)
-        near = nearest(node.name, known)
+        near = nearest(node.name, [*NAMES, *fields])
         hint = f"did you mean `{near}`?" if near else f"there are {', '.join(NAMES)}"
-        if not shape and node.name in SHAPES["worker"]:
+        if not element and node.name in SHAPES["worker"]:
             hint = f"fields stand inside filter(...), min_by(...): min_by({node.name})"
         raise BadExpression(f"unknown name `{node.name}`", hint, self._offset(node))
 
 
-def _element_of(node: tree.MethodCall | tree.Call) -> str:
+def _shape_of(node: tree.MethodCall | tree.Call) -> str:
     """Return the shape of what the closure is given."""
     declared = CALLBACKS[node.name][0]
     if declared != "item":
         return declared
     target: tree.Node | None = node.target if isinstance(node, tree.MethodCall) else None
     while isinstance(target, tree.MethodCall | tree.Property | tree.Index):
+        if isinstance(target, tree.Property) and target.name in _ELEMENTS:
+            return _ELEMENTS[target.name]
         target = target.target
     name = target.name if isinstance(target, tree.Variable) else ""
     return _ELEMENTS.get(name, "worker")
 
 
-def _has_bare(node: tree.Node, shape: str) -> bool:
+def _has_bare(node: tree.Node) -> bool:
     """Whether the argument is a condition or key over fields rather than a closure."""
     if isinstance(node, tree.Closure | tree.Literal):
         return False
     return any(
         isinstance(part, tree.Variable) and part.binding is None and part.name not in NAMES
         for part in tree.walk(node)
-    ) and shape in SHAPES
+    )
+
+
+def _parameter(node: tree.Node) -> str:
+    """Return a name for the closure's parameter that no closure inside takes for its own."""
+    taken = {
+        binding.name
+        for part in tree.walk(node)
+        if isinstance(part, tree.Closure)
+        for binding in part.parameters
+    }
+    return next(name for name in ("w", "worker", "each", "element_") if name not in taken)

@@ -111,6 +111,9 @@ def field_paths(root: str) -> dict[str, str]:
             inner = bare(kind)
             maybe = absent or ("?" if kind.endswith("?") else "")
             if inner in SHAPES:
+                if maybe:
+                    # Whether it is there at all may be asked.
+                    out[f"{prefix}{name}"] = "map?"
                 gather(inner, f"{prefix}{name}.", maybe)
             # A list of maps, or a map of anything, is nothing a rule could compare.
             elif field_of(kind) != "map" and inner != "[map]":
