@@ -3,7 +3,7 @@
 #   make demo    route requests to real llama.cpp servers, and kill one of them
 #   make test    run the tests
 #   make lint    ruff and mypy
-#   make bench   run the benchmarks
+#   make bench   run the benchmarks (bench-peers: beside LiteLLM's router)
 #   make clean   remove what the above have made
 #
 # Arguments: make demo ARGS="--backend trio"   make test ARGS="-x tests/unit"
@@ -13,7 +13,7 @@ PYTHON := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 ARGS :=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-peers clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -26,6 +26,10 @@ lint: $(VENV)/.dev
 	@$(PYTHON) -m ruff check $(ARGS)
 	@$(PYTHON) -m ruff format --check $(ARGS)
 	@$(PYTHON) -m mypy core/src plugins/*/src
+
+# The same decisions asked of LiteLLM, in an environment of its own.
+bench-peers: $(VENV)-peers/.done
+	@$(VENV)-peers/bin/python benchmarks/peers/decide.py $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(PYTHON) -m pytest benchmarks --benchmark-only $(ARGS)
@@ -41,3 +45,7 @@ $(VENV)/.demo: $(PROJECTS) tools/setup
 $(VENV)/.dev: requirements-dev.txt $(PROJECTS) tools/setup
 	@sh tools/setup $(VENV) -r requirements-dev.txt
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-peers/.done: core/pyproject.toml tools/setup
+	@sh tools/setup $(VENV)-peers -e './core[testing]' litellm==1.106.2
+	@touch $@

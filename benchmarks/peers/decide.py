@@ -70,7 +70,7 @@ class Cheapest:
 class Shuffle:
     @hookimpl
     def rbee_select_worker(self, candidates, snapshot):
-        return [snapshot.random().choice(candidates).id]
+        return [candidates[snapshot.draw(len(candidates))].id]
 
 
 OURS = {
@@ -213,9 +213,8 @@ async def main() -> None:
         return
     python, machine = platform.python_version(), platform.machine()
     print(f"CPU us per decision, Python {python}, {machine}, medians of {options.rounds}")
-    print(
-        "| workers | LiteLLM strategy | us | ours | us, schedule() | us, decide() | LiteLLM / decide() |"
-    )
+    head = ["workers", "LiteLLM strategy", "us", "ours", "us, schedule()", "us, decide()", "times"]
+    print("|", " | ".join(head), "|")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         print("|", " | ".join(str(value) for value in row.values()), "|")

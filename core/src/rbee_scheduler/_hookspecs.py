@@ -33,12 +33,15 @@ import pluggy
 
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     import click
 
     from rbee_scheduler._answers import Act, Allow, Deny, Reject, Scores, Soft, Wait
     from rbee_scheduler._commands import PoolCommand
     from rbee_scheduler._events import RequestEvent, WorkerEvent
     from rbee_scheduler._outcome import Outcome
+    from rbee_scheduler._registry import WorkerRegistry
     from rbee_scheduler._request import InferenceRequest
     from rbee_scheduler._snapshot import Snapshot
     from rbee_scheduler._worker import Worker
@@ -149,6 +152,35 @@ def rbee_register_commands(cli: click.Group) -> None:
         def rbee_register_commands(cli):
             cli.add_command(fleet)
     """
+
+
+@hookspec
+def rbee_lifespan(registry: WorkerRegistry) -> AbstractAsyncContextManager[object] | None:
+    """Called when a scheduler is entered. Return what lives as long: an async context manager.
+
+    For what a plugin does beside decisions: watching a file, asking a price list, flushing a
+    buffer. It is entered in the scheduler's own task before the first request, in the order of
+    asking, and left in reverse order after the last one, always without an exception: how the
+    block ended is not its business. What it runs, it runs in a task group of its own, and ends
+    on leaving. A scheduler that is used without ``async with`` has no lifespan.
+
+    Args:
+        registry: The workers. Take a snapshot to look at them.
+
+    Returns:
+        An async context manager, or None.
+
+    Example::
+
+        @hookimpl
+        @asynccontextmanager
+        async def rbee_lifespan(registry):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refresh_prices, registry)
+                yield
+                tasks.cancel_scope.cancel()
+    """
+    raise NotImplementedError
 
 
 # ======================================================================================

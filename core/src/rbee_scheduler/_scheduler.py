@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,7 @@ from rbee_scheduler._events import Error, WorkerEvent
 from rbee_scheduler._executor import Executor
 from rbee_scheduler._explain import Explanation, explain_decision
 from rbee_scheduler._life import RequestLife
+from rbee_scheduler._lifespans import enter_lifespans
 from rbee_scheduler._observe import Observer, SchedulerStatistics
 from rbee_scheduler._outcome import Outcome
 from rbee_scheduler._patience import Patience
@@ -43,8 +44,9 @@ __all__ = ["Scheduler"]
 class Scheduler:
     """Decides which worker serves a request, and relays its token stream.
 
-    It belongs to one event loop (asyncio or trio). ``async with`` closes its connections
-    at the end; without it nothing but idle connections is left behind.
+    It belongs to one event loop (asyncio or trio). ``async with`` starts what its plugins run
+    beside it (`rbee_lifespan`), and closes its connections at the end; without it nothing but
+    idle connections is left behind.
 
     Args:
         registry: The workers. Its clock is the scheduler's, too.
@@ -99,6 +101,7 @@ class Scheduler:
             rng=rng or Random(self.config.seed),
         )
         self._active: dict[str, RequestLife] = {}
+        self._lifespans: AsyncExitStack | None = None
         self._subscriptions = [
             registry.subscribe_capacity(self._placement.capacity),
             registry.subscribe(self._placement.worker_changed),
@@ -106,6 +109,9 @@ class Scheduler:
         ]
 
     async def __aenter__(self) -> Self:
+        self._lifespans = await enter_lifespans(
+            self.plugins.lifespans, self.registry, self._observer
+        )
         return self
 
     async def __aexit__(
@@ -114,7 +120,12 @@ class Scheduler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        lifespans, self._lifespans = self._lifespans, None
+        try:
+            await self.aclose()
+        finally:
+            if lifespans is not None:
+                await lifespans.aclose()
 
     async def aclose(self) -> None:
         """Cancel all requests, close all connections, stop listening to the registry."""

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from contextlib import asynccontextmanager
 from textwrap import dedent
 
 import anyio
@@ -242,6 +243,46 @@ def test_hook_rbee_worker_event():
     assert seen == [("came", "w", 1), ("left", "w", 0)]
 
 
+async def test_hook_rbee_lifespan(caplog):
+    told = []
+
+    def lives(name, *, enter=None, leave=None):
+        @asynccontextmanager
+        async def rbee_lifespan(registry):
+            told.append((name, "entered", len(registry.snapshot())))
+            if enter:
+                raise enter
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.sleep_forever)
+                yield
+                tasks.cancel_scope.cancel()
+            told.append((name, "left"))
+            if leave:
+                raise leave
+
+        return plugin(rbee_lifespan=rbee_lifespan)
+
+    registry = WorkerRegistry()
+    registry.add(Worker(id="w", url="http://h", model="m"))
+    plugins = [
+        lives("a"), plugin(rbee_lifespan=lambda: None), lives("b", leave=OSError("no disk")),
+        lives("c", enter=RuntimeError("no price list")), plugin(rbee_lifespan=lambda: 7),
+    ]  # fmt: skip
+    scheduler = Scheduler(registry, plugins)
+    # How the block ends is its own business: no group of exceptions around this one.
+    with pytest.raises(LookupError):
+        async with scheduler:
+            told.append("block")
+            raise LookupError
+    assert told == [
+        ("a", "entered", 1), ("b", "entered", 1), ("c", "entered", 1), "block",
+        ("b", "left"), ("a", "left"),
+    ]  # fmt: skip
+    assert sum(scheduler.statistics().plugin_failures.values()) == 3
+    assert "no disk" in caplog.text
+    assert "no price list" in caplog.text
+
+
 async def test_hook_rbee_pool_command():
     async def start(command, snapshot):
         await anyio.lowlevel.checkpoint()
@@ -293,6 +334,7 @@ def test_the_example_of_a_hook_loads_as_a_plugin(hook):
     names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
     scope = dict.fromkeys(known & names, Anything())
     scope |= {"attrs": attrs, "hookimpl": hookimpl, "Scores": Scores, "Deny": Deny}
+    scope["asynccontextmanager"] = asynccontextmanager
     exec(source, scope)
     implemented = hook_functions(type("Example", (), {hook: staticmethod(scope[hook])})())
     assert list(implemented) == [hook]

@@ -22,6 +22,7 @@ _PLUGINS_OWN = frozenset({"rbee_options", "rbee_configure", "rbee_register_comma
 
 # What is asked at the start, or whoever decides; of a strategy it never is.
 _NOT_A_STRATEGYS = _PLUGINS_OWN | {
+    "rbee_lifespan",
     "rbee_register_strategies",
     "rbee_worker_event",
     "rbee_pool_command",

@@ -127,6 +127,11 @@ class Plugins:
         ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    @property
+    def lifespans(self) -> tuple[Call, ...]:
+        """What is entered with a scheduler, in the order of asking (`rbee_lifespan`)."""
+        return tuple(call for _, call in self._calls_of("rbee_lifespan"))
+
     def chain(self, strategy: str) -> Chain:
         """Return the compiled hooks of ``strategy``.
 
