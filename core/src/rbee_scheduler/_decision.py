@@ -47,7 +47,7 @@ class ScheduleResult:
     """Where a request should run: the seed's five fields, and the fall-backs.
 
     It states what held at one moment and holds nothing: the slot is taken when the
-    request runs (`Scheduler.execute_inference`, `Scheduler.stream`, `Scheduler.hold`).
+    request runs (`Scheduler.execute_inference`, `Scheduler.stream`).
 
     Attributes:
         worker_id: The selected worker.

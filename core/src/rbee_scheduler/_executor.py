@@ -35,6 +35,7 @@ from rbee_scheduler._reservation import Reservation
 from rbee_scheduler._settings import SchedulerConfig
 from rbee_scheduler._stream import WorkerStream
 from rbee_scheduler._transport import Transport
+from rbee_scheduler._waiting import WaitingRoom
 
 
 __all__ = ["Executor"]
@@ -100,18 +101,20 @@ class Executor:
     Args:
         registry: Told which workers fail.
         placement: Finds workers.
+        waiting: Where requests wait that find none.
         transport: HTTP.
         config: The settings.
         clock: Source of time.
         rng: Source of the chance in pauses.
     """
 
-    __slots__ = ("_clock", "_config", "_placement", "_registry", "_rng", "_transport")
+    __slots__ = ("_clock", "_config", "_placement", "_registry", "_rng", "_transport", "_waiting")
 
     def __init__(
         self,
         registry: WorkerRegistry,
         placement: Placement,
+        waiting: WaitingRoom,
         *,
         transport: Transport,
         config: SchedulerConfig,
@@ -120,6 +123,7 @@ class Executor:
     ) -> None:
         self._registry = registry
         self._placement = placement
+        self._waiting = waiting
         self._transport = transport
         self._config = config
         self._clock = clock
@@ -148,12 +152,12 @@ class Executor:
                     else:
                         placed = self._placement.place(life)
                     if isinstance(placed, Decision):
-                        job, position = self._placement.enqueue(life, placed)
+                        job, position = self._waiting.enqueue(life, placed)
                         try:
                             yield Queued(life.request.job_id, position)
-                            placed = await self._placement.wait(job)
+                            placed = await self._waiting.wait(job)
                         finally:
-                            self._placement.withdraw(job)
+                            self._waiting.withdraw(job)
                     attempt = self._attempt(life, placed, text, every_line=every_line)
                     try:
                         async with aclosing(attempt):

@@ -36,6 +36,7 @@ from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._settings import SchedulerConfig
 from rbee_scheduler._trace import Trace
 from rbee_scheduler._transport import HttpxTransport, Transport
+from rbee_scheduler._waiting import WaitingRoom
 
 
 __all__ = ["Scheduler"]
@@ -90,11 +91,19 @@ class Scheduler:
         fallback = self.plugins.chain(self.config.fallback) if self.config.fallback else None
         self._clock: Clock = registry.clock
         self._observer = Observer(logger or logging.getLogger("rbee_scheduler"))
-        self._placement = Placement(registry, self.config, fallback, self._clock, self._observer)
+        self._placement = Placement(registry, self.config, fallback, self._observer)
+        self._waiting = WaitingRoom(
+            self._placement,
+            registry,
+            timeout=self.config.queue.timeout,
+            clock=self._clock,
+            observer=self._observer,
+        )
         self._transport: Transport = transport or HttpxTransport(client)
         self._executor = Executor(
             registry,
             self._placement,
+            self._waiting,
             transport=self._transport,
             config=self.config,
             clock=self._clock,
@@ -103,8 +112,8 @@ class Scheduler:
         self._active: dict[str, RequestLife] = {}
         self._lifespans: AsyncExitStack | None = None
         self._subscriptions = [
-            registry.subscribe_capacity(self._placement.capacity),
-            registry.subscribe(self._placement.worker_changed),
+            registry.subscribe_capacity(self._waiting.capacity),
+            registry.subscribe(self._waiting.worker_changed),
             registry.subscribe(self._worker_event),
         ]
 
@@ -161,13 +170,13 @@ class Scheduler:
                 raise decision.error
             worker = decision.worker
             if worker is None:
-                job, _ = self._placement.enqueue(life, decision)
+                job, _ = self._waiting.enqueue(life, decision)
                 try:
-                    reservation = await self._placement.wait(job)
+                    reservation = await self._waiting.wait(job)
                     reservation.release()
                     worker = reservation.worker
                 finally:
-                    self._placement.withdraw(job)
+                    self._waiting.withdraw(job)
             return ScheduleResult(
                 worker_id=worker.id,
                 worker_url=worker.url,

@@ -1,0 +1,233 @@
+"""Waiting: jobs that no worker is free for, until one is.
+
+Late binding: a job's worker is chosen when one is free, by what is known then, and not
+when the job begins to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import anyio
+
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._decision import Decision
+from rbee_scheduler._errors import CapacityExceeded, NoWorkersAvailable, SchedulerError
+from rbee_scheduler._events import WorkerEvent
+from rbee_scheduler._life import RequestLife
+from rbee_scheduler._observe import Observer
+from rbee_scheduler._placement import Placement
+from rbee_scheduler._queue import Job, Lane
+from rbee_scheduler._registry import WorkerRegistry
+from rbee_scheduler._reservation import Reservation
+from rbee_scheduler._worker import Worker
+
+
+__all__ = ["WaitingRoom"]
+
+# Jobs that must wait although a worker is free (filters, a selector's `Wait`) are passed
+# over, so that they don't hold up those behind them; this many at a time.
+PASSED_OVER = 16
+
+# A selector that says "ask again at once" is asked a hundred times a second, seconds.
+SHORTEST_PAUSE = 0.01
+
+
+class WaitingRoom:
+    """Where jobs wait, and where free workers are given to them.
+
+    Args:
+        placement: Decides and reserves; its `queue` holds the jobs.
+        registry: The workers.
+        timeout: Longest wait, seconds.
+        clock: Source of time.
+        observer: Who is told.
+    """
+
+    __slots__ = (
+        "_clock", "_observer", "_placement", "_queue", "_registry", "_serving", "_timeout",
+        "_to_serve",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        placement: Placement,
+        registry: WorkerRegistry,
+        *,
+        timeout: float,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._placement = placement
+        self._queue = placement.queue
+        self._registry = registry
+        self._timeout = timeout
+        self._clock = clock
+        self._observer = observer
+        self._serving = False
+        self._to_serve: dict[Lane, Job | None] = {}
+
+    def enqueue(self, life: RequestLife, decision: Decision) -> tuple[Job, int]:
+        """Let a request wait.
+
+        Returns:
+            The job, and its place in the queue.
+
+        Raises:
+            CapacityExceeded: The queue is full.
+        """
+        if not life.request.queued_at:
+            life.request = life.request.changed(queued_at=self._clock.now())
+        job = Job(life)
+        self._ask_again(job, decision)
+        position = self._queue.add(job)
+        life.tell("queued")
+        return job, position
+
+    async def wait(self, job: Job) -> Reservation:
+        """Wait until the job has a worker.
+
+        Raises:
+            SchedulerError: It was refused, cancelled, or waited too long.
+        """
+        clock, life = self._clock, job.life
+        began = clock.monotonic()
+        ends_at = began + self._timeout
+        try:
+            while not job.settled:
+                job.event = anyio.Event()
+                if life.outbox:
+                    await life.outbox.send()
+                    if job.settled or job.event.is_set():
+                        continue
+                moments = [ends_at, job.retry_at, self._registry.next_recovery()]
+                pause = min(m for m in moments if m is not None) - clock.monotonic()
+                await life.patience.doze(max(pause, 0.0), job.event)
+                now = clock.monotonic()
+                if job.settled or job.event.is_set():
+                    continue
+                if now >= ends_at:
+                    raise self._waited_too_long(job.lane)
+                due = job.retry_at is not None and now >= job.retry_at
+                if due:
+                    job.retry_at = None
+                self._registry.tick()
+                self.serve(job.lane, job if due else None)
+            if job.error is not None:
+                raise job.error
+            reservation, job.reservation = job.reservation, None
+            assert reservation is not None  # noqa: S101 - the event is set with one or the other
+            return reservation
+        finally:
+            life.queued_seconds += clock.monotonic() - began
+
+    def withdraw(self, job: Job) -> None:
+        """Let a job wait no longer; give back what it was given and did not take."""
+        self._queue.remove(job)
+        if job.reservation is not None:
+            job.reservation.release()
+            job.reservation = None
+
+    def _waited_too_long(self, lane: Lane) -> SchedulerError:
+        waited = f"no worker was free within {self._timeout:g} s"
+        if self._registry.snapshot().count_usable(*lane):
+            hint = "add workers, or raise queue.timeout"
+            return CapacityExceeded(waited, hint=hint, retry_after=1.0)
+        return NoWorkersAvailable(
+            f"{waited}, and none is up for {lane[0]!r}",
+            hint="see `rbee-scheduler workers` for their states",
+        )
+
+    def capacity(self, worker: Worker) -> None:
+        """Serve the jobs that wait for what ``worker`` can do."""
+        if self._queue:
+            for lane in self._lanes_of(worker):
+                self.serve(lane)
+
+    def worker_changed(self, event: WorkerEvent) -> None:
+        """Let jobs look again at when to wake: a worker may have begun a pause."""
+        worker = self._registry.snapshot().worker(event.worker_id) if self._queue else None
+        if worker is not None and not worker.usable:
+            for lane in self._lanes_of(worker):
+                for job in self._queue.waiting(lane):
+                    job.event.set()
+
+    def serve(self, lane: Lane, due: Job | None = None) -> None:
+        """Give free workers to waiting jobs, in the order the deployment wants.
+
+        Args:
+            lane: Whose jobs.
+            due: A job to look at before all others: it was to be asked again now.
+        """
+        if not self._queue.has(lane):
+            return
+        self._to_serve[lane] = due or self._to_serve.get(lane)
+        if self._serving:  # a plugin, or a snapshot, brought a worker while jobs are served
+            return
+        self._serving = True
+        try:
+            while self._to_serve:
+                self._serve(*self._to_serve.popitem())
+        finally:
+            self._serving = False
+
+    def _serve(self, lane: Lane, due: Job | None) -> None:
+        passed_over = 0
+        for job in self._in_order(lane, due):
+            if passed_over >= PASSED_OVER or not self._registry.snapshot().free(*lane):
+                return
+            job.retry_at = None
+            try:
+                placed = self._placement.place(job.life)
+            except SchedulerError as error:
+                job.error = error
+            else:
+                if isinstance(placed, Decision):
+                    passed_over += 1
+                    self._ask_again(job, placed)
+                    if job.life.outbox:
+                        job.event.set()
+                    continue
+                job.reservation = placed
+            self._queue.remove(job)
+            job.event.set()
+
+    def _ask_again(self, job: Job, decision: Decision) -> None:
+        if decision.retry_after is not None:
+            pause = max(decision.retry_after, SHORTEST_PAUSE)
+            job.retry_at = self._clock.monotonic() + pause
+            job.event.set()
+
+    def _in_order(self, lane: Lane, due: Job | None) -> Iterator[Job]:
+        """Yield the jobs of a lane, next one first; they may be removed meanwhile."""
+        first = self._first(lane)
+        if due is not None and due in self._queue:
+            first = {due: None, **first}
+        yield from first
+        passed_over = 0
+        while (job := next(islice(self._queue.waiting(lane), passed_over, None), None)) is not None:
+            if job not in first:
+                yield job
+            passed_over += job in self._queue
+
+    def _first(self, lane: Lane) -> Mapping[Job, None]:
+        """Return the jobs that the first plugin with an opinion wants first, in order."""
+        waiting = self._queue.waiting(lane)
+        chain = next(iter(waiting)).life.chain if self._queue.has(lane) else None
+        if chain is None or not chain.order_queue:
+            return {}
+        jobs = {job.life.request.job_id: job for job in waiting}
+        requests = [job.life.request for job in waiting]
+        snapshot = self._registry.snapshot()
+        for call in chain.order_queue:
+            try:
+                answer = call.function(requests, snapshot)
+                if answer is not None:
+                    return {jobs[job_id]: None for job_id in answer if job_id in jobs}
+            except Exception as problem:  # noqa: BLE001 - the jobs keep their order
+                self._observer.plugin_failed(call.failure(problem))
+        return {}
+
+    def _lanes_of(self, worker: Worker) -> list[Lane]:
+        return [(model, task) for model in worker.models for task in worker.capabilities]
