@@ -17,8 +17,6 @@ from rbee_scheduler._decision import ScheduleResult
 from rbee_scheduler._errors import (
     Cancelled,
     InvalidRequest,
-    PromptTooLarge,
-    Rejected,
 )
 from rbee_scheduler._event_stream import EventStream
 from rbee_scheduler._events import Error, WorkerEvent
@@ -28,9 +26,9 @@ from rbee_scheduler._life import RequestLife
 from rbee_scheduler._lifespans import enter_lifespans
 from rbee_scheduler._observe import Observer, SchedulerStatistics
 from rbee_scheduler._outcome import Outcome
-from rbee_scheduler._patience import Patience
 from rbee_scheduler._placement import Placement
 from rbee_scheduler._plugins import Plugins, PluginSource
+from rbee_scheduler._reception import Reception
 from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._settings import SchedulerConfig
@@ -86,11 +84,10 @@ class Scheduler:
         self.registry = registry
         self.config = config or SchedulerConfig()
         self.plugins = plugins if isinstance(plugins, Plugins) else Plugins(plugins)
-        self.strategy = self.config.strategy or self.plugins.default_strategy
-        self._chain = self.plugins.chain(self.strategy)
         fallback = self.plugins.chain(self.config.fallback) if self.config.fallback else None
         self._clock: Clock = registry.clock
         self._observer = Observer(logger or logging.getLogger("rbee_scheduler"))
+        self._reception = Reception(registry, self.plugins, self.config, self._observer)
         self._placement = Placement(registry, self.config, fallback, self._observer)
         self._waiting = WaitingRoom(
             self._placement,
@@ -146,6 +143,11 @@ class Scheduler:
         with anyio.CancelScope(shield=True):
             await self._transport.aclose()
 
+    @property
+    def strategy(self) -> str:
+        """The strategy that decides for requests that name none."""
+        return self._reception.chain.strategy
+
     # ---- deciding ----------------------------------------------------------------------
 
     async def schedule(self, request: InferenceRequest) -> ScheduleResult:
@@ -162,7 +164,7 @@ class Scheduler:
             DeadlineExceeded: It is too late.
             InvalidRequest: It can't be served by anyone.
         """
-        life = self._begin(request, quiet=True)
+        life = self._reception.receive(request, quiet=True)
         try:
             life.admit(self.registry.snapshot)
             decision = self._placement.decide(life)
@@ -198,7 +200,7 @@ class Scheduler:
         Raises:
             InvalidRequest: It can't be served by anyone.
         """
-        life = self._begin(request, quiet=True)
+        life = self._reception.receive(request, quiet=True)
         snapshot = self._placement.snapshot(peek=True)
         trace = Trace()
         decision = self._placement.decide(life, snapshot, trace)
@@ -227,7 +229,7 @@ class Scheduler:
         Raises:
             SchedulerError: How it failed.
         """
-        life = self._begin(request)
+        life = self._reception.receive(request)
         events = self._executor.run(life, prefer=result.worker_id, every_line=True)
         with self._running(life):
             async with aclosing(events):
@@ -264,7 +266,7 @@ class Scheduler:
                     if event.type == "token":
                         print(event.text, end="")
         """
-        life = self._begin(request)
+        life = self._reception.receive(request)
         events = self._executor.run(life)
         with self._running(life):
             async with aclosing(events):
@@ -313,59 +315,7 @@ class Scheduler:
             if self._active.get(job_id) is life:
                 del self._active[job_id]
 
-    def _begin(self, request: InferenceRequest, *, quiet: bool = False) -> RequestLife:
-        """Return the life of ``request``, after the checks that need no worker."""
-        limits = self.config.limits
-        if _prompt_bytes(request, limits.max_prompt_bytes) > limits.max_prompt_bytes:
-            raise PromptTooLarge(
-                f"the prompt has over {limits.max_prompt_bytes} bytes",
-                place="$.messages" if request.messages else "$.prompt",
-                hint="shorten it, or raise limits.max_prompt_bytes",
-            )
-        chain = self._chain
-        if request.strategy is not None and request.strategy != self.strategy:
-            if not self.config.allow_strategy_override:
-                raise Rejected(
-                    "this deployment lets no request name a strategy",
-                    place="$.strategy",
-                    hint="leave it out",
-                )
-            if request.strategy not in self.plugins.strategies:
-                raise InvalidRequest(
-                    f"there is no strategy {request.strategy!r}",
-                    place="$.strategy",
-                    hint=f"there are: {', '.join(self.plugins.strategies)}",
-                )
-            chain = self.plugins.chain(request.strategy)
-        now = self._clock.now()
-        model = self.registry.catalog.resolve(request.model)
-        if model != request.model or not request.created_at:
-            request = request.changed(model=model, created_at=request.created_at or now)
-        seconds = self.config.timeout.total
-        deadline = request.deadline_at(request.created_at)
-        if deadline is not None:
-            seconds = min(seconds, (deadline - now) / 1000.0)
-        return RequestLife(
-            request,
-            chain,
-            patience=Patience(self._clock, self._clock.monotonic() + seconds),
-            clock=self._clock,
-            observer=self._observer,
-            hook_timeout=limits.hook_timeout,
-            quiet=quiet,
-        )
-
     def _worker_event(self, event: WorkerEvent) -> None:
-        if self._chain.worker_event:
-            self._observer.worker_event(event, self.registry.snapshot(), self._chain)
-
-
-def _prompt_bytes(request: InferenceRequest, enough: int) -> int:
-    """Return the size of the prompt and of the messages as UTF-8; exact beyond ``enough``."""
-    texts = [request.prompt]
-    texts += [str(value) for message in request.messages for value in message.values()]
-    characters = sum(map(len, texts))
-    # UTF-8 takes 1 to 4 bytes per character, so that most prompts need no encoding.
-    if characters * 4 <= enough or characters > enough:
-        return characters
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        chain = self._reception.chain
+        if chain.worker_event:
+            self._observer.worker_event(event, self.registry.snapshot(), chain)
