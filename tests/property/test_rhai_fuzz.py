@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -249,13 +248,11 @@ def check(source):
     data = host_data()
     before = copy.deepcopy(data)
     error = None
-    start = time.perf_counter()
     try:
+        # That it ends at all is the limit of 20,000 steps; a test that hangs is ended for us.
         rhai.compile(source, limits=LIMITS).eval(data)
     except rhai.RhaiError as caught:
         error = caught
-    # 20,000 steps are a few milliseconds; the rest is for a busy machine.
-    assert time.perf_counter() - start < 2
     assert data == before
     if error is not None:
         # A host function is the only way to ErrorSystem, and there is none here.

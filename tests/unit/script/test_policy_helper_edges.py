@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from random import Random
 
 import pytest
@@ -324,3 +325,52 @@ def test_what_is_no_worker_is_told_as_such(run, expression):
     with pytest.raises(rhai.RhaiError) as caught:
         run(expression)
     assert caught.value.kind == "ErrorRuntime"
+
+
+# Attacks: a line of script that would keep the service busy, were it not paid for. Each ends by a
+# limit of the engine, soon: the time is the process's own.
+BIG = "let a = []; a.pad(50000, 1); "
+ATTACKS = {
+    "sort": BIG + "loop { a.sort_by_key(|x, i| (i * 7919) % 50021); }",
+    "shared models": 'let m = []; m.pad(50000, "x"); let w = []; w.pad(50000, #{models: m}); '
+    'w.with_model("y")',
+    "shared capabilities": 'let m = []; m.pad(50000, "x"); let w = #{models: [job.model], '
+    "capabilities: m}; loop { can_job_fit(job, w); }",
+    "pools": "loop { get_pool(`ohio`); filter_pools(|p| true); list_online_hives(); }",
+    "gpus": "loop { gpu_vram_free(`x`); find_gpus_with_vram(1); }",
+    "everyone": "loop { get_all_workers(); find_idle_workers(); list_online_workers(); }",
+    "capacity": "let i = 0; loop { i += 1; find_workers_with_capacity(i); }",
+    "best": BIG + "loop { a.max(); a.min(); a.average(); }",
+    "groups": BIG + "loop { a.group_by(|x, i| i); }",
+    "models": "loop { get_model(`x`); filter_models(|m| true); model_exists(`y`); }",
+    "jobs": "loop { get_job(`x`); filter_jobs(#{priority: `batch`}); }",
+    "quotas": "loop { check_tenant_quota(`acme`, job); get_tenant_usage(`acme`); }",
+    "evict": "loop { find_worker_to_evict_lru(); find_worker_to_evict_lfu(); should_evict(``); }",
+    "text": "let s = ``; s.pad(500000, `x`); loop { string_contains(s, `y`); }",
+    "log": "let s = ``; s.pad(500000, `x`); loop { log_info(s); }",
+}
+
+
+@pytest.mark.parametrize("script", ATTACKS.values(), ids=ATTACKS)
+def test_attacks_end_by_a_limit(run, script):
+    limits = rhai.Limits(time_ms=50.0)
+    began = time.process_time()
+    with pytest.raises(rhai.RhaiError) as caught:
+        run(script, limits=limits)
+    assert caught.value.kind in {"ErrorTooManyOperations", "ErrorTerminated", "ErrorDataTooLarge"}
+    # Many times the limit, for coverage and slow machines; unmetered, most would run for minutes.
+    assert time.process_time() - began < 5
+
+
+def test_sorting_many_agrees_with_sorting_few(run):
+    limits = rhai.Limits(time_ms=60_000.0)
+    items = [{"k": n * 7919 % 5000, "at": n} for n in range(9000)]
+    expected = [item["at"] for item in sorted(items, key=lambda item: item["k"])]
+    found = run("items.sort_by_key(|x| x.k).map(|x| x.at)", items=items, limits=limits)
+    assert found == expected
+
+
+def test_sums_stay_within_64_bits(run):
+    with pytest.raises(rhai.RhaiError, match="overflow"):
+        run("[9223372036854775807, 1].sum_by(|x| x)")
+    assert run("elapsed_since(-9223372036854775807)") == 2**63 - 1

@@ -58,6 +58,12 @@ async def test_a_registry_of_its_own():
     assert (await made.schedule(request_())).worker_id == "one"
 
 
+def test_an_empty_registry_is_kept():
+    registry = WorkerRegistry()
+    made = RhaiScheduler.from_source(CHEAPEST, registry)
+    assert made.registry is registry
+
+
 FORMS = {
     "pools": "fn schedule_job(job, pools, workers) { workers[2] }",
     "registry": "fn schedule_job(job, registry, workers) "
@@ -284,6 +290,10 @@ def test_a_file_that_cannot_be_read(tmp_path, content):
 # Secrets, logs, metrics
 
 
+MESSAGES = [
+    {"role": "user", "content": "another " + SECRET},
+    {"role": "user", "content": [{"type": "text", "text": "the third " + SECRET}]},
+]
 LEAKS = [
     "log_error(job.prompt); workers[0]",
     "throw job.prompt",
@@ -294,6 +304,7 @@ LEAKS = [
     "parse_json(job.prompt)",
     "let m = #{}; m[job.prompt] = 1; m",
     'log_warn("it says: " + job.messages[0].content); workers[0]',
+    "log_warn(job.messages[1].content[0].text); throw job.messages",
     "workers[0][job.prompt + job.prompt].x",
     "throw #{ a: [job.prompt] }",
 ]
@@ -302,7 +313,7 @@ LEAKS = [
 @pytest.mark.parametrize("body", LEAKS)
 def test_the_prompt_stays_out_of_the_log(caplog, body):
     caplog.set_level(logging.DEBUG)
-    request = request_(prompt=SECRET, messages=[{"role": "user", "content": "another " + SECRET}])
+    request = request_(prompt=SECRET, messages=MESSAGES)
     made = scheduler(f"fn schedule_job(job, pools, workers) {{ {body} }}")
     explained = made.explain(request)
     assert SECRET not in caplog.text

@@ -1,10 +1,13 @@
 # ruff: noqa: E501 - the long lines are scripts: wrapping would change them
-"""Every known attack ends with a limit, an error or a value, and soon."""
+"""Every known attack ends with a limit, an error or a value.
+
+How soon is measured in benchmarks/test_rhai_sandbox.py: no test looks at a clock. That the
+clock is looked at often enough is proved with an injected one, here and in test_rhai_meter.py.
+"""
 
 from __future__ import annotations
 
 import copy
-import time
 
 import pytest
 
@@ -24,15 +27,13 @@ LIMIT_KINDS = {
 
 
 def outcome(source, *arguments, functions=None, **limits):
-    """(kind or None, value or None, seconds of this thread's CPU)."""
-    start = time.thread_time()
+    """(kind or None, value or None)."""
     try:
         program = rhai.compile(source, limits=rhai.Limits(**limits), functions=functions)
-        start = time.thread_time()
         value = program.call("f", *arguments) if arguments else program.eval()
     except rhai.RhaiError as error:
-        return error.kind, None, time.thread_time() - start
-    return None, value, time.thread_time() - start
+        return error.kind, None
+    return None, value
 
 
 ENDLESS = {
@@ -83,10 +84,8 @@ ENDLESS = {
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_endless_work_ends_at_a_limit(name):
-    kind, _, seconds = outcome(ENDLESS[name])
+    kind, _ = outcome(ENDLESS[name])
     assert kind in LIMIT_KINDS
-    # 50 ms and what one long step may add; CPU time, so that a busy machine adds little.
-    assert seconds < 0.25
 
 
 GROWING = {
@@ -117,9 +116,8 @@ GROWING = {
 
 @pytest.mark.parametrize("name", GROWING)
 def test_growth_ends_at_a_limit(name):
-    kind, _, seconds = outcome(GROWING[name])
+    kind, _ = outcome(GROWING[name])
     assert kind in LIMIT_KINDS
-    assert seconds < 0.25
 
 
 BOMB = "let a = [1, 2]; for i in 0..60 { a = [a, a]; } "
@@ -145,9 +143,8 @@ BOMB = "let a = [1, 2]; for i in 0..60 { a = [a, a]; } "
     ],
 )
 def test_aliased_containers_do_not_explode(use):
-    kind, _, seconds = outcome(BOMB + use)
+    kind, _ = outcome(BOMB + use)
     assert kind in LIMIT_KINDS
-    assert seconds < 0.25
 
 
 RECURSION = {
@@ -167,9 +164,8 @@ RECURSION = {
 
 @pytest.mark.parametrize("name", RECURSION)
 def test_recursion_ends_at_the_depth_limit(name):
-    kind, _, seconds = outcome(RECURSION[name])
+    kind, _ = outcome(RECURSION[name])
     assert kind in LIMIT_KINDS
-    assert seconds < 0.25
 
 
 PARSER = {
@@ -282,7 +278,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("source", ESCAPES)
 def test_nothing_of_python_is_reachable(source):
-    kind, value, _ = outcome(source)
+    kind, value = outcome(source)
     assert kind is not None or value is None
 
 
@@ -394,7 +390,7 @@ def test_what_is_no_script_value_is_refused_at_the_border(value):
     ],
 )
 def test_what_is_no_script_value_is_refused_where_it_is_used(use):
-    kind, _, _ = outcome(f"fn f(x) {{ {use} }}", {"a": Odd()})
+    kind, _ = outcome(f"fn f(x) {{ {use} }}", {"a": Odd()})
     assert kind in ("ErrorMismatchDataType", "ErrorFunctionNotFound")
 
 
@@ -418,7 +414,7 @@ def test_output_is_capped():
 
 
 def test_memory_of_a_run_is_bounded():
-    kind, _, _ = outcome(
+    kind, _ = outcome(
         "let a = []; for i in 0..1000000 { a.push(`text ${i} that takes some room in memory`); }",
         time_ms=10_000,
         operations=10**9,
