@@ -223,10 +223,9 @@ PARSER = {
 
 @pytest.mark.parametrize("name", PARSER)
 def test_no_source_hangs_or_breaks_the_compiler(name):
-    start = time.thread_time()
-    outcome(PARSER[name])
-    # Off the event loop: the slowest 64 KiB take some hundred milliseconds.
-    assert time.thread_time() - start < 3
+    # A value, a limit or a parse error; `outcome` lets nothing else through.
+    kind, _ = outcome(PARSER[name])
+    assert kind is None or kind.startswith("Error")
 
 
 ESCAPES = [
