@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import cache
 from random import Random
 from typing import Any, ClassVar
 
@@ -214,7 +215,9 @@ def _load(plugin: PluginSource) -> Plugins:
     return Plugins([plugin], strict=True, environ={})
 
 
+@cache
 def _crowd() -> Snapshot:
+    """Return 10,000 free workers; making them takes half a second, and nobody changes them."""
     return fleet(free_workers(10_000, slots=4))
 
 
