@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rbee_scheduler import InferenceRequest, Surroundings, User, Worker, WorkerRegistry
-from rbee_scheduler import Geo
+from rbee_scheduler import Geo, InferenceRequest, Surroundings, User, Worker, WorkerRegistry
 from rbee_scheduler.testing import VirtualClock
 from rbee_scheduler_script import Policy, rhai
 from rbee_scheduler_script._yaml import Scene, compile_rules, compile_yaml, evaluate, parse_yaml

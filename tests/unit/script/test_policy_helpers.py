@@ -250,8 +250,3 @@ def test_logs_and_metrics_go_to_the_host(bench):
     bench('log_warn("hot"); log_debug(`${workers.len()} there`); emit_metric("n", 3)')
     assert bench.said == [("warn", "hot"), ("debug", "3 there")]
     assert bench.measured == [("n", 3)]
-
-
-def test_a_log_line_is_cut(bench):
-    bench('let s = "x"; s.pad(5000, "y"); log_info(s)')
-    assert len(bench.said[0][1]) == 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 
 import anyio
@@ -319,6 +320,39 @@ def test_the_prompt_stays_out_of_the_log(caplog, body):
     assert SECRET not in caplog.text
     assert SECRET not in explained.to_text()
     assert SECRET not in made.status().last_error
+
+
+NASTY = [
+    SECRET,
+    "line one\nline two\twith \"quotes\" and 'more' \\ and é and \x00",
+    SECRET * 100,
+    "zz",
+    "{}",
+]
+
+
+@pytest.mark.parametrize("prompt", NASTY, ids=range(len(NASTY)))
+@pytest.mark.parametrize("body", LEAKS)
+def test_prompts_of_all_kinds_stay_out(caplog, body, prompt):
+    caplog.set_level(logging.DEBUG)
+    made = scheduler(f"fn schedule_job(job, pools, workers) {{ {body} }}")
+    explained = made.explain(request_(prompt=prompt, messages=MESSAGES))
+    told = "".join([record.getMessage() for record in caplog.records] + [explained.to_text()])
+    told = told.partition("\n")[0]  # the script's own line, which is cited, may have such words
+    start = prompt[:16]
+    if len(start) > 5:
+        assert start not in told
+        assert repr(start)[1:-1] not in told
+    else:
+        assert prompt not in re.findall(r"\w+", told)
+
+
+def test_a_log_line_is_cut(caplog):
+    caplog.set_level(logging.DEBUG)
+    scheduler(
+        'fn schedule_job(a, b, c) { let s = "x"; s.pad(5000, "y"); log_info(s); c[0] }'
+    ).explain(request_())
+    assert len(caplog.records[0].getMessage()) == len("script: ") + 500
 
 
 def test_logs_are_lines_of_the_policy(caplog):

@@ -103,8 +103,8 @@ async def test_a_call_changes_what_decides(told):
 @pytest.mark.parametrize(
     ("source", "place", "words"),
     [
-        (UNFINISHED, ":2:19", ""),
-        (WRONG_ANSWER, ":1:1", "for a job of llama-3-8b: answered the number 100"),
+        (UNFINISHED, ":2:", ""),
+        (WRONG_ANSWER, ":1:1", "dry run for a job of llama-3-8b: answered the number 100"),
         ("fn other() { 1 }", "", "no function that can be a select"),
     ],
 )

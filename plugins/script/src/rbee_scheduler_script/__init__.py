@@ -30,33 +30,50 @@ if TYPE_CHECKING:
     from rbee_scheduler_script._plugin import Options as Options
     from rbee_scheduler_script._plugin import rbee_configure as rbee_configure
     from rbee_scheduler_script._plugin import rbee_options as rbee_options
+    from rbee_scheduler_script._plugin import rbee_register_commands as rbee_register_commands
     from rbee_scheduler_script._policy import Policy as Policy
     from rbee_scheduler_script._scheduler import RhaiScheduler as RhaiScheduler
+    from rbee_scheduler_script._reload import DeployLocked as DeployLocked
+    from rbee_scheduler_script._reload import PolicyDeployer as PolicyDeployer
+    from rbee_scheduler_script._reload import PolicyRefused as PolicyRefused
+    from rbee_scheduler_script._reload import ReloadStatus as ReloadStatus
+    from rbee_scheduler_script._reload import watch_policy as watch_policy
     from rbee_scheduler_script._status import PolicyStatus as PolicyStatus
+    from rbee_scheduler_script._version import Version as Version
+    from rbee_scheduler_script._versions import VersionStore as VersionStore
 
 
 # Name -> where it is: a room, and its name there when it is another.
 _PLACES = {
+    "DeployLocked": "_reload",
     "FilterPolicy": "_hooks",
     "HELPERS": "_helpers:CATALOG",
     "Helper": "_helpers",
     "HelperCatalog": "_helpers",
     "Options": "_plugin",
     "Policy": "_policy",
+    "PolicyDeployer": "_reload",
+    "PolicyRefused": "_reload",
     "PolicyStatus": "_status",
+    "ReloadStatus": "_reload",
     "RhaiScheduler": "_scheduler",
     "ScorePolicy": "_hooks",
     "SelectPolicy": "_hooks",
+    "Version": "_version",
+    "VersionStore": "_versions",
     "as_plugin": "_hooks",
     "rbee_configure": "_plugin",
     "rbee_options": "_plugin",
+    "rbee_register_commands": "_plugin",
     "rhai": "rhai:",
+    "watch_policy": "_reload",
 }
 
 __all__ = [
-    "HELPERS", "FilterPolicy", "Helper", "HelperCatalog", "Options", "Policy", "PolicyStatus",
-    "RhaiScheduler", "ScorePolicy", "SelectPolicy", "as_plugin", "rbee_configure", "rbee_options",
-    "rhai",
+    "HELPERS", "DeployLocked", "FilterPolicy", "Helper", "HelperCatalog", "Options", "Policy",
+    "PolicyDeployer", "PolicyRefused", "PolicyStatus", "ReloadStatus", "RhaiScheduler",
+    "ScorePolicy", "SelectPolicy", "Version", "VersionStore", "as_plugin", "rbee_configure",
+    "rbee_options", "rbee_register_commands", "rhai", "watch_policy",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from rbee_scheduler import InferenceRequest, Reject, Scores, Snapshot, Soft, Wait, Worker, hookimpl
 from rbee_scheduler_script._answers import Choice, Selected, selection
+from rbee_scheduler_script._lifespan import PolicyPlugin
 from rbee_scheduler_script._policy import Policy
 from rbee_scheduler_script._problems import WrongAnswer
 from rbee_scheduler_script._ratings import drops, scores
@@ -26,7 +27,7 @@ _NONE: Final[Mapping[str, Choice]] = {
 }
 
 
-class SelectPolicy:
+class SelectPolicy(PolicyPlugin):
     """A policy that selects the worker; registers a strategy of its own name.
 
     Args:
@@ -68,7 +69,7 @@ class _Strategy:
         return selected
 
 
-class FilterPolicy:
+class FilterPolicy(PolicyPlugin):
     """A policy that says of each candidate whether it stays.
 
     A hard one that is set aside goes on failing, so that the deployment's ``on_error`` holds: a
@@ -101,7 +102,7 @@ class FilterPolicy:
         return Soft(dropped) if self._soft else dropped
 
 
-class ScorePolicy:
+class ScorePolicy(PolicyPlugin):
     """A policy that gives each candidate a number. Set aside, it has no opinion.
 
     Args:
@@ -112,7 +113,7 @@ class ScorePolicy:
     def __init__(self, policy: Policy, better: Better = "higher") -> None:
         self.__name__ = policy.name
         self.policy = policy
-        self._better = better
+        self._better: Better = better
 
     @hookimpl
     def rbee_score_workers(

@@ -10,10 +10,12 @@ from rbee_scheduler import ConfigError, hookimpl
 
 
 if TYPE_CHECKING:
+    import click
+
     from rbee_scheduler_script import rhai
 
 
-__all__ = ["Options", "rbee_configure", "rbee_options"]
+__all__ = ["Options", "rbee_configure", "rbee_options", "rbee_register_commands"]
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +34,7 @@ class Options:
         time_ms: Milliseconds one run may take.
         memory_mb: MiB one run may allocate.
         operations: Steps one run may take.
+        watch: Whether the policy is loaded anew when its file changes, without a restart.
     """
 
     file: str = ""
@@ -43,6 +46,7 @@ class Options:
     time_ms: float = attrs.field(default=50.0, validator=attrs.validators.gt(0))
     memory_mb: float = attrs.field(default=64.0, validator=attrs.validators.gt(0))
     operations: int = attrs.field(default=5_000_000, validator=attrs.validators.gt(0))
+    watch: bool = True
 
     def __attrs_post_init__(self) -> None:
         if self.source and self.file:
@@ -83,13 +87,27 @@ def rbee_configure(name: str, options: Options) -> object:
     # The engine and its helpers take 100 ms to import; who has no policy needs neither.
     from rbee_scheduler_script._hooks import as_plugin
     from rbee_scheduler_script._policy import Policy, read_policy
+    from rbee_scheduler_script._policy_text import policy_text
+    from rbee_scheduler_script._watching import watching
 
+    text = policy_text(options.source or read_policy(options.file), options.file or f"<{name}>")
     policy = Policy(
-        options.source or read_policy(options.file),
+        text.source,
         name=name,
-        file=options.file or f"<{name}>",
+        file=text.file,
         role=options.role,
         limits=options.limits(),
         max_failures=options.max_failures,
     )
-    return as_plugin(policy, when_none=options.when_none, better=options.better)
+    plugin = as_plugin(policy, when_none=options.when_none, better=options.better)
+    if options.file and options.watch:
+        plugin.companion = watching(policy, text)
+    return plugin
+
+
+@hookimpl
+def rbee_register_commands(cli: click.Group) -> None:
+    """Add the group ``policy``."""
+    from rbee_scheduler_script._cli import policy
+
+    cli.add_command(policy)

@@ -14,7 +14,8 @@ from rbee_scheduler import InferenceRequest, PolicyError, PolicyTimeout, Snapsho
 from rbee_scheduler_script import rhai
 from rbee_scheduler_script._entry import CTX_FIELDS, Entry, find_entry, with_batches
 from rbee_scheduler_script._helpers import bind_all
-from rbee_scheduler_script._problems import WrongAnswer, as_policy_error, scrubbed, wrong_answer
+from rbee_scheduler_script._problems import WrongAnswer, as_policy_error, wrong_answer
+from rbee_scheduler_script._secrets import scrubbed
 from rbee_scheduler_script._status import PolicyStatus
 from rbee_scheduler_script._view import Desk, View
 
@@ -25,6 +26,9 @@ Role = Literal["select", "filter", "soft-filter", "score"]
 
 # Names of metrics that are kept; a policy that makes up new ones for ever fills no memory.
 MAX_METRICS = 256
+
+# Characters of a log line that are kept.
+LINE_LENGTH = 500
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -230,7 +234,9 @@ class Policy:
 
     def _say(self, level: str, text: str) -> None:
         view = self._desk.view
-        self._logger.log(_LEVELS[level], "%s: %s", self.name, scrubbed(text, view.request))
+        # Scrubbed before it is cut: the start of a prompt is part of it, too.
+        line = scrubbed(text, view.request)[:LINE_LENGTH]
+        self._logger.log(_LEVELS[level], "%s: %s", self.name, line)
 
     def _measure(self, name: str, value: float) -> None:
         if name in self._metrics or len(self._metrics) < MAX_METRICS:

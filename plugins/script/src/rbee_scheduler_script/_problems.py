@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from rbee_scheduler import InferenceRequest, PolicyError, PolicyTimeout
 from rbee_scheduler_script import rhai
+from rbee_scheduler_script._secrets import scrubbed
 
 
-__all__ = ["WrongAnswer", "as_policy_error", "scrubbed", "shown", "wrong_answer"]
+__all__ = ["WrongAnswer", "as_policy_error", "shown", "wrong_answer"]
 
 SHOWN_LENGTH: Final = 60
+MESSAGE_LENGTH: Final = 500
 
 # Limits that stand for "it takes too long": time itself, and work.
 _TOO_LONG: Final = frozenset({"ErrorTerminated", "ErrorTooManyOperations"})
@@ -52,17 +54,6 @@ _DESCRIPTIONS: Final[Mapping[type, Callable[[Any], str]]] = {
 }
 
 
-def scrubbed(text: str, request: InferenceRequest | None) -> str:
-    """Return ``text`` without the request's prompt: it must not get into a log."""
-    if request is None:
-        return text
-    contents = [message.get("content") for message in request.messages]
-    for secret in [request.prompt, *contents]:
-        if isinstance(secret, str) and secret and secret in text:
-            text = text.replace(secret, f"<prompt {request.prompt_hash[:12]}>")
-    return text
-
-
 def as_policy_error(
     error: rhai.RhaiError, file: str, request: InferenceRequest | None = None
 ) -> PolicyError:
@@ -76,7 +67,7 @@ def as_policy_error(
     place = file
     if error.where is not None:
         place = f"{file}:{error.where[0]}:{error.where[1]}"
-    message = f"{error.kind}: {scrubbed(error.message, request)}"
+    message = f"{error.kind}: {scrubbed(error.message, request)[:MESSAGE_LENGTH]}"
     if error.snippet:
         message = f"{message}\n{_indented(error.snippet)}"
     kind = PolicyTimeout if error.kind in _TOO_LONG else PolicyError

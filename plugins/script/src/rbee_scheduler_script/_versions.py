@@ -67,6 +67,10 @@ class VersionStore:
         key = hashlib.sha256(str(where).encode()).hexdigest()[:12]
         return cls((folder or state_folder()) / f"{where.name}-{key}.json", **options)
 
+    def in_memory(self) -> VersionStore:
+        """Return a store with the same settings that forgets everything at the end."""
+        return VersionStore(clock=self._clock, keep=self._keep)
+
     # ---- asking --------------------------------------------------------------------------
 
     def all(self) -> tuple[Version, ...]:

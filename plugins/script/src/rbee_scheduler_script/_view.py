@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from random import Random
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from rbee_scheduler import InferenceRequest, Snapshot, Worker
 from rbee_scheduler_script._context_data import config_map, metrics_map, tenant_map
@@ -23,6 +23,7 @@ from rbee_scheduler_script._worker_data import WorkerData
 __all__ = ["Desk", "View"]
 
 Map = dict[str, Any]
+T = TypeVar("T")
 
 
 class Desk(threading.local):
@@ -80,6 +81,7 @@ class View:
         self.say = say
         self.measure = measure
         self._costly = costly
+        self._made: dict[object, Any] = {}
         # Nearly every policy reads these two; a property for each would cost as much again.
         self.job = job_map(request, snapshot.now, costly)
         self.workers = desk.workers.all(candidates)
@@ -131,9 +133,25 @@ class View:
 
     # ---- look-ups for helpers ----------------------------------------------------------
 
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """Return what ``make`` returned the first time in this run.
+
+        What costs the size of the fleet is paid for once, however often a script asks.
+        """
+        found: T
+        if key in self._made:
+            found = self._made[key]
+        else:
+            found = self._made[key] = make()
+        return found
+
     def everyone(self) -> list[Map]:
         """Return all workers, candidates or not."""
-        return self.desk.workers.all(self.snapshot.workers())
+        return self.once("everyone", lambda: self.maps(self.snapshot.workers()))
+
+    def maps(self, workers: Sequence[Worker]) -> list[Map]:
+        """Return the maps of ``workers``."""
+        return self.desk.workers.all(workers)
 
     def worker(self, worker_id: str) -> Map | None:
         """Return a worker by id."""
@@ -148,12 +166,14 @@ class View:
         model = self.snapshot.catalog.resolve(model)
         if model == self.request.model:
             return self.workers
-        return self.desk.workers.all(self.snapshot.free(model, self.request.task_type))
+        return self.maps(self.snapshot.free(model, self.request.task_type))
 
     def pool(self, pool_id: str) -> Map | None:
         """Return a pool by id."""
         pool = self.snapshot.pool(pool_id)
-        return None if pool is None else self.desk.pools.of(pool, self.snapshot)
+        if pool is None:
+            return None
+        return self.once(("pool", pool_id), lambda: self.desk.pools.of(pool, self.snapshot))
 
     def models(self) -> Mapping[str, Map]:
         """Return the catalog's entries by reference."""

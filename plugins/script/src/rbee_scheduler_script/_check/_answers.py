@@ -38,17 +38,17 @@ ANSWERS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_WORKERS.split(), "[worker]"),
     **dict.fromkeys(_SELF.split(), "self"),
     **dict.fromkeys(_ITEM.split(), "item?"),
-    **dict.fromkeys("list_online_hives list_available_hives filter_pools".split(), "[pool]"),
+    **dict.fromkeys(["list_online_hives", "list_available_hives", "filter_pools"], "[pool]"),
     "find_pools_with_capacity": "[pool]",
-    **dict.fromkeys("get_pool get_hive".split(), "pool?"),
-    **dict.fromkeys("find_gpus_with_vram".split(), "[gpu]"),
+    **dict.fromkeys(["get_pool", "get_hive"], "pool?"),
+    **dict.fromkeys(["find_gpus_with_vram"], "[gpu]"),
     "get_gpu": "gpu?",
     "get_model": "model?",
-    **dict.fromkeys("filter_models find_models_by_family".split(), "[model]"),
+    **dict.fromkeys(["filter_models", "find_models_by_family"], "[model]"),
     "get_job": "job?",
     "filter_jobs": "[job]",
     **dict.fromkeys(
-        "can_job_fit check_gpu_compatibility check_tenant_quota should_evict".split(), "check"
+        ["can_job_fit", "check_gpu_compatibility", "check_tenant_quota", "should_evict"], "check"
     ),
     "get_tenant_usage": "usage",
     "estimate_quota_impact": "quota impact",
@@ -75,8 +75,7 @@ ANSWERS: Final[Mapping[str, str]] = {
         "elapsed_since",
     ),
     **dict.fromkeys(
-        "log_debug log_info log_warn log_error emit_metric print debug push sort reverse clear "
-        "append insert truncate trim replace make_upper make_lower".split(),
+        ["log_debug", "log_info", "log_warn", "log_error", "emit_metric", "print", "debug", "push", "sort", "reverse", "clear", "append", "insert", "truncate", "trim", "replace", "make_upper", "make_lower"],
         "()",
     ),
 }
@@ -85,13 +84,13 @@ _ITEM_THEN_INDEX: Final = ("item", "int")
 
 CALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(
-        "filter map some all find find_map index_of drain retain".split(), _ITEM_THEN_INDEX
+        ["filter", "map", "some", "all", "find", "find_map", "index_of", "drain", "retain"], _ITEM_THEN_INDEX
     ),
-    **dict.fromkeys("min_by max_by sort_by_key sum_by average_by group_by".split(),
+    **dict.fromkeys(["min_by", "max_by", "sort_by_key", "sum_by", "average_by", "group_by"],
                     _ITEM_THEN_INDEX),
     "for_each": ("int",),
-    **dict.fromkeys("sort sort_by order order_by dedup".split(), ("item", "item")),
-    **dict.fromkeys("reduce reduce_rev".split(), ("any", "item", "int")),
+    **dict.fromkeys(["sort", "sort_by", "order", "order_by", "dedup"], ("item", "item")),
+    **dict.fromkeys(["reduce", "reduce_rev"], ("any", "item", "int")),
     "filter_workers": ("worker",),
     "filter_pools": ("pool",),
     "filter_jobs": ("job",),

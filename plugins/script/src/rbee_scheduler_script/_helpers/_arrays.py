@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Final
 
 from rbee_scheduler_script import rhai
@@ -15,6 +16,9 @@ Map = dict[str, Any]
 
 # An element costs a helper about 50 ns, which is what the engine calls a step.
 _NUMBERS: Final = frozenset((int, float))
+
+# Elements sorted between two looks at the meter; about 1 ms.
+_PIECE: Final = 2_048
 
 
 def workers_of(run: rhai.Run, items: Any, helper: str) -> list[Map]:
@@ -30,6 +34,7 @@ def workers_of(run: rhai.Run, items: Any, helper: str) -> list[Map]:
 def field(run: rhai.Run, items: Any, helper: str, test: Callable[[Map], object]) -> list[Map]:
     """Return those of the workers ``items`` that pass ``test``."""
     workers = workers_of(run, items, helper)
+    run.charge(2 * len(workers))
     try:
         kept = [worker for worker in workers if test(worker)]
     except (AttributeError, KeyError, TypeError):
@@ -112,7 +117,27 @@ def sorted_by(run: rhai.Run, items: list[Any], keys: list[Any], helper: str) -> 
     if not (kinds <= _NUMBERS or kinds == {str}):
         raise run.fail(f"{helper}(): the keys are of different types, or can't be ordered")
     neutral: Any = "" if kinds == {str} else 0
-    order = sorted(
-        range(len(items)), key=lambda at: (unknown[at], neutral if unknown[at] else keys[at])
-    )
-    return [items[at] for at in order]
+    pairs = [
+        (is_unknown, neutral if is_unknown else key, at)
+        for at, (is_unknown, key) in enumerate(zip(unknown, keys, strict=True))
+    ]
+    return [items[at] for _, _, at in _merged(run, pairs)]
+
+
+def _merged(run: rhai.Run, pairs: list[Any]) -> list[Any]:
+    """Return ``pairs`` sorted, in pieces between which the meter is looked at.
+
+    Sorting 100,000 in one go takes 0.2 s, during which no limit would be seen.
+    """
+    parts = []
+    for start in range(0, len(pairs), _PIECE):
+        run.charge(8 * min(_PIECE, len(pairs) - start))
+        parts.append(sorted(pairs[start : start + _PIECE]))
+    if len(parts) <= 1:
+        return parts[0] if parts else []
+    merged = heapq.merge(*parts)
+    out: list[Any] = []
+    while part := list(islice(merged, _PIECE)):
+        run.charge(20 * len(part))
+        out += part
+    return out

@@ -39,7 +39,10 @@ def _last(run: rhai.Run, items: Any) -> Any:
 
 
 def _sum_by(run: rhai.Run, items: Any, key: Any) -> float:
-    return sum(numbers(run, keys_of(run, items, key, "sum_by"), "sum_by"))
+    total = sum(numbers(run, keys_of(run, items, key, "sum_by"), "sum_by"))
+    if isinstance(total, int) and not -(2**63) <= total < 2**63:
+        raise run.overflow("Addition overflow in sum_by()")
+    return total
 
 
 def _average_by(run: rhai.Run, items: Any, key: Any) -> float | None:

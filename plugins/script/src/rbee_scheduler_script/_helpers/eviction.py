@@ -20,8 +20,7 @@ def _evictable(view: View, run: rhai.Run, pool_id: Any = None) -> list[Map]:
     """Return the workers that run nothing: evicting another would end somebody's request."""
     wanted = None if pool_id is None else text(run, pool_id, "the pool's id")
     workers = view.everyone()
-    run.charge(len(workers))
-    run.array(len(workers))
+    run.charge(2 * len(workers))
     return [
         worker
         for worker in workers

@@ -16,9 +16,10 @@ Map = dict[str, Any]
 
 def _every(view: View, run: rhai.Run) -> list[tuple[str, Map]]:
     """Return all GPUs with the ids of their pools, in the order of the pools."""
-    found = [(pool["id"], gpu) for pool in view.pools for gpu in pool["gpus"]]
-    run.charge(len(found))
-    run.array(len(found))
+    found = view.once(
+        "gpus", lambda: [(pool["id"], gpu) for pool in view.pools for gpu in pool["gpus"]]
+    )
+    run.charge(2 * len(found))
     return found
 
 

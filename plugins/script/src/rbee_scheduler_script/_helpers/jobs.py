@@ -34,8 +34,7 @@ def _worker(run: rhai.Run, worker: Any) -> Map:
 
 
 def _all(view: View, run: rhai.Run) -> list[Map]:
-    run.charge(40 * len(view.queue))
-    run.array(len(view.queue))
+    run.charge(2 * len(view.queue))
     return view.queue
 
 
@@ -81,12 +80,14 @@ def _duration(view: View, run: rhai.Run, job: Any, worker: Any = None) -> float:
 
 def _can_fit(view: View, run: rhai.Run, job: Any, worker: Any) -> Map:
     facts, target = _job(run, job), _worker(run, worker)
-    reason = _misfit(view, facts, target)
+    reason = _misfit(view, run, facts, target)
     return {"ok": not reason, "reason": reason}
 
 
-def _misfit(view: View, job: Map, worker: Map) -> str:
+def _misfit(view: View, run: rhai.Run, job: Map, worker: Map) -> str:
     model = view.snapshot.catalog.resolve(str(job.get("model", "")))
+    # A script may have made up the worker, with 100,000 models.
+    run.charge((len(worker.get("models") or ()) + len(worker.get("capabilities") or ())) >> 3)
     if model not in worker.get("models", ()):
         return f"does not serve {model}"
     if job.get("task_type") not in worker.get("capabilities", ()):

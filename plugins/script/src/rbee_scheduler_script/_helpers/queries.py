@@ -48,7 +48,7 @@ def _round_robin(view: View, run: rhai.Run, model: Any) -> Any:
 
 
 def _all(view: View, run: rhai.Run) -> list[Map]:
-    run.array(len(view.snapshot))
+    run.charge(1)
     return view.everyone()
 
 
@@ -60,8 +60,7 @@ def _filter(view: View, run: rhai.Run, predicate: Any) -> list[Any]:
 
 def _by_model(view: View, run: rhai.Run, model: Any) -> list[Map]:
     name = view.snapshot.catalog.resolve(text(run, model, "the model"))
-    run.array(view.snapshot.count_with_model(name))
-    return view.desk.workers.all(view.snapshot.with_model(name))
+    return view.once(("model", name), lambda: view.maps(view.snapshot.with_model(name)))
 
 
 def _get(view: View, run: rhai.Run, worker_id: Any) -> Map | None:

@@ -24,40 +24,41 @@ def _best(view: View, run: rhai.Run, model: Any) -> Any:
 
 
 def _idle(view: View, run: rhai.Run) -> list[Map]:
-    run.array(len(view.snapshot))
-    return view.desk.workers.all(view.snapshot.find_idle_workers())
+    run.charge(1)
+    return view.once("idle", lambda: view.maps(view.snapshot.find_idle_workers()))
 
 
 def _with_model(view: View, run: rhai.Run, model: Any) -> list[Map]:
     name = view.snapshot.catalog.resolve(text(run, model, "the model"))
-    run.array(view.snapshot.count_with_model(name))
-    return view.desk.workers.all(view.snapshot.find_workers_with_model(name))
+    return view.once(
+        ("online", name), lambda: view.maps(view.snapshot.find_workers_with_model(name))
+    )
 
 
 def _with_capacity(view: View, run: rhai.Run, vram_mb: Any) -> list[Map]:
-    run.array(len(view.snapshot))
     needed = number(run, vram_mb, "the memory")
-    return view.desk.workers.all(view.snapshot.find_workers_with_capacity(needed))
+    workers = view.everyone()
+    run.charge(2 * len(workers))
+    return [w for w in workers if w["online"] and w["vram_free_mb"] >= needed]
 
 
 def _online(view: View, run: rhai.Run) -> list[Map]:
-    run.array(len(view.snapshot))
-    return view.desk.workers.all(view.snapshot.list_online_workers())
+    run.charge(1)
+    return view.once("online", lambda: view.maps(view.snapshot.list_online_workers()))
 
 
-def _hives(view: View, run: rhai.Run, pools: Iterable[Pool]) -> list[Map]:
-    made = [view.desk.pools.of(pool, view.snapshot) for pool in pools]
-    run.charge(20 * len(made))
-    run.array(len(made))
-    return made
+def _hives(view: View, pools: Iterable[Pool]) -> list[Map]:
+    return [made for pool in pools if (made := view.pool(pool.id)) is not None]
 
 
 def _online_hives(view: View, run: rhai.Run) -> list[Map]:
-    return _hives(view, run, view.snapshot.list_online_hives())
+    run.charge(1)
+    return view.once("hives", lambda: _hives(view, view.snapshot.list_online_hives()))
 
 
 def _available_hives(view: View, run: rhai.Run) -> list[Map]:
-    return _hives(view, run, view.snapshot.list_available_hives())
+    run.charge(1)
+    return view.once("healthy", lambda: _hives(view, view.snapshot.list_available_hives()))
 
 
 def _get_hive(view: View, run: rhai.Run, pool_id: Any) -> Map | None:

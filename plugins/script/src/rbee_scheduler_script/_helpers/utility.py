@@ -14,8 +14,6 @@ __all__ = ["HELPERS", "PLATFORM_SOURCE"]
 
 Map = dict[str, Any]
 
-LINE_LENGTH: Final = 500
-
 PLATFORM_SOURCE: Final = """\
 // The platform scheduler is no script: it is the plugin rbee-scheduler-platform, and can't be
 // replaced. This policy leaves every decision to it.
@@ -30,8 +28,9 @@ def _reject(run: rhai.Run, reason: Any = "") -> Map:
 
 
 def _log(view: View, run: rhai.Run, message: Any, *, level: str) -> None:
-    run.charge(100)  # a line of a log costs as much as 100 steps
-    view.say(level, text(run, message, "the text")[:LINE_LENGTH])
+    # A line of a log costs as much as 100 steps; looking for the prompt in it, its length.
+    run.charge(100 + (len(text(run, message, "the text")) >> 3))
+    view.say(level, message)
 
 
 def _metric(view: View, run: rhai.Run, name: Any, value: Any) -> None:
@@ -44,7 +43,8 @@ def _now(view: View, _run: rhai.Run) -> int:
 
 
 def _elapsed(view: View, run: rhai.Run, moment: Any) -> float:
-    return max(0, view.now - number(run, moment, "the moment"))
+    # Within 64 bits, whatever the moment.
+    return min(max(0, view.now - number(run, moment, "the moment")), 2**63 - 1)
 
 
 def _contains(run: rhai.Run, whole: Any, part: Any) -> bool:

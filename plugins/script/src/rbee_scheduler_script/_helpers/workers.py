@@ -40,7 +40,7 @@ def _online(run: rhai.Run, items: Any) -> list[Map]:
 
 def _with_model(view: View, run: rhai.Run, workers: Any, model: Any) -> list[Map]:
     wanted = view.snapshot.catalog.resolve(text(run, model, "the model"))
-    return field(run, workers, "with_model", lambda w: wanted in w.get("models", ()))
+    return _listing(run, workers, "with_model", "models", wanted)
 
 
 def _with_capacity(run: rhai.Run, workers: Any, vram_mb: Any) -> list[Map]:
@@ -50,7 +50,18 @@ def _with_capacity(run: rhai.Run, workers: Any, vram_mb: Any) -> list[Map]:
 
 def _with_capability(run: rhai.Run, workers: Any, name: Any) -> list[Map]:
     wanted = text(run, name, "the capability")
-    return field(run, workers, "with_capability", lambda w: wanted in w.get("capabilities", ()))
+    return _listing(run, workers, "with_capability", "capabilities", wanted)
+
+
+def _listing(run: rhai.Run, workers: Any, helper: str, name: str, wanted: str) -> list[Map]:
+    """Return the workers of which the array ``name`` has ``wanted``."""
+    lists = field_values(run, workers, helper, name)
+    try:
+        # A script may have made up workers that share one array of 100,000 models.
+        run.charge(sum(map(len, lists)) >> 3)
+        return [w for w, listed in zip(workers, lists, strict=True) if wanted in listed]
+    except TypeError:
+        raise run.fail(f"{helper}(): an element is no worker") from None
 
 
 def _in_region(run: rhai.Run, items: Any, region: Any) -> list[Map]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from rbee_scheduler_script._check._vocabulary import nearest
 from rbee_scheduler_script._yaml._document import Mapping, Node, Scalar
 from rbee_scheduler_script._yaml._keys import check_keys, kind_of, text_of
 from rbee_scheduler_script._yaml._problems import Problems
@@ -22,7 +23,6 @@ from rbee_scheduler_script._yaml._rules import (
 )
 from rbee_scheduler_script._yaml._select import BadExpression, read_select
 from rbee_scheduler_script._yaml._tables import EVICTIONS, MODEL_MATCHES, SELECTIONS
-from rbee_scheduler_script._check._vocabulary import nearest
 
 
 __all__ = ["ACTIONS", "MAX_WAIT_MS", "ActionKind", "Key", "read_action"]
@@ -68,7 +68,8 @@ class ActionKind:
 
 
 def _select(source: str) -> Action:
-    return Select(source=source, rhai=read_select(source))
+    rhai, names = read_select(source)
+    return Select(source=source, rhai=rhai, names=names)
 
 
 def _use(_name: str) -> Action:
@@ -126,7 +127,7 @@ def read_action(node: Node, problems: Problems) -> Action:
         problems.add(node.place, f"{what} where one action is wanted",
                      f"write one of {', '.join(ACTIONS)}")  # fmt: skip
         return UsePlatform()
-    (key, value), = node.entries
+    ((key, value),) = node.entries
     kind = ACTIONS.get(key.value)
     if kind is None:
         check_keys(node, dict.fromkeys(ACTIONS, False), "an action", problems)

@@ -62,9 +62,7 @@ def _parts(node: Mapping, problems: Problems) -> Iterator[Condition]:
             yield from _questions(field, key, value, problems)
 
 
-def _questions(
-    field: Field, key: Scalar, value: Node, problems: Problems
-) -> Iterator[Condition]:
+def _questions(field: Field, key: Scalar, value: Node, problems: Problems) -> Iterator[Condition]:
     if field.operator:
         yield from _question(field, field.operator, value, key.place, problems)
     elif isinstance(value, Scalar):

@@ -56,6 +56,10 @@ def _hint(root: str, path: str, paths: dict[str, str], *, spelt: bool) -> str:
     below = [name for name in paths if name.startswith(f"{path}.")]
     if below:
         return f"ask about a field of it, such as `{root}.{below[0]}`"
+    if not spelt:
+        elsewhere = [word for word in ROOTS if not isinstance(find_field(f"{word}.{path}"), str)]
+        if elsewhere:
+            return f"did you mean `{elsewhere[0]}.{path}`?"
     prefix = f"{root}." if spelt else ""
     # `modle_contains`: the operator is right, the field is not.
     for operator in _LONGEST_FIRST:

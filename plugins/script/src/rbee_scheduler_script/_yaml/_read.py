@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rbee_scheduler_script._yaml._conditions import read_condition
 from rbee_scheduler_script._yaml._actions import read_action
+from rbee_scheduler_script._yaml._conditions import read_condition
 from rbee_scheduler_script._yaml._document import Document, Mapping, Node, Scalar, Sequence
 from rbee_scheduler_script._yaml._keys import check_keys, kind_of, text_of
 from rbee_scheduler_script._yaml._problems import Problems
@@ -141,4 +141,3 @@ def _comments(
         if text:
             (owned[at] if at >= 0 else above).append(text)
     return tuple(above), [tuple(lines) for lines in owned]
-

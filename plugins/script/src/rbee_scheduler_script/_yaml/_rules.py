@@ -1,9 +1,9 @@
 """Rules as data: what a file of YAML rules says, in either dialect.
 
-    RuleSet
-      Rule        name, condition, action
-        Condition   Always Compare All Any Not
-        Action      Select Dispatch UsePlatform WaitFor RejectWith Evict
+RuleSet
+  Rule        name, condition, action
+    Condition   Always Compare All Any Not
+    Action      Select Dispatch UsePlatform WaitFor RejectWith Evict
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ class Select:
     Attributes:
         source: As written.
         rhai: The same with bare fields as closures, and texts in double quotes.
+        names: Which of `job`, `metrics`, `pools` and `workers` it uses.
     """
 
     source: str
     rhai: str
+    names: frozenset[str] = frozenset()
 
 
 @attrs.frozen(kw_only=True)

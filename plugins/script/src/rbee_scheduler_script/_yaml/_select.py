@@ -60,19 +60,23 @@ class BadExpression(Exception):
         self.column = column
 
 
-def read_select(text: str) -> str:
-    """Return the expression as Rhai.
+def read_select(text: str) -> tuple[str, frozenset[str]]:
+    """Return the expression as Rhai, and which of `NAMES` it uses.
 
     Raises:
         BadExpression: It is none, or names what is not there.
     """
     source = _QUOTED.sub(_double_quoted, text).strip()
     root = _parsed(source)
-    edits = dict(_Rewriter(source).edits(root))
+    # Found parents first: `|w| ` stands before the `w.` of the same place.
+    edits: dict[int, str] = {}
+    for at, added in _Rewriter(source).edits(root):
+        edits[at] = edits.get(at, "") + added
     rewritten = source
     for at in sorted(edits, reverse=True):
         rewritten = rewritten[:at] + edits[at] + rewritten[at:]
-    return rewritten
+    used = {part.name for part in tree.walk(root) if isinstance(part, tree.Variable)}
+    return rewritten, frozenset(used.intersection(NAMES))
 
 
 def _double_quoted(found: re.Match[str]) -> str:

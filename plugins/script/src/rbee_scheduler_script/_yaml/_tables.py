@@ -12,8 +12,15 @@ from rbee_scheduler_script._check._shapes import SHAPES
 
 
 __all__ = [
-    "ALWAYS", "COMBINERS", "EVICTIONS", "MODEL_MATCHES", "OPERATORS", "Operator", "ROOTS",
-    "SELECTIONS", "field_paths",
+    "ALWAYS",
+    "COMBINERS",
+    "EVICTIONS",
+    "MODEL_MATCHES",
+    "OPERATORS",
+    "ROOTS",
+    "SELECTIONS",
+    "Operator",
+    "field_paths",
 ]  # fmt: skip
 
 

@@ -221,9 +221,12 @@ class Program:
 
     # -- compiling
 
+    def _generator(self) -> Generator:
+        return Generator(self.script, self._hosts.find)
+
     def _link(self) -> dict[str, Any]:
         try:
-            generator = Generator(self.script, self._hosts.find)
+            generator = self._generator()
             module = generator.module_of()
             code = builtins.compile(module, _FILE, "exec", dont_inherit=True, optimize=0)
         except (RecursionError, MemoryError):
