@@ -323,6 +323,42 @@ def rbee_select_worker(
     """
 
 
+@hookspec
+def rbee_no_candidate(request: InferenceRequest, snapshot: Snapshot) -> Wait | Reject | Act | None:
+    """Called when no worker is free for the request. Say what then. Stops at the first answer.
+
+    This is where a policy has a worker started, or says "never" at once instead of letting
+    a request wait. It is not called when filters dropped all candidates.
+
+    ==========================  ==========================================================
+    answer                      meaning
+    ==========================  ==========================================================
+    ``None``                    no opinion. When nobody answers, the request waits when a
+                                worker is up but full, and else ends with
+                                `NoWorkersAvailable`
+    ``Wait(reason)``            the request waits in the queue, until a worker is free or
+                                `queue.timeout` ends
+    ``Reject(reason)``          the request ends with `Rejected`
+    ``Act(answer, commands)``   one of the above, and commands for `rbee_pool_command`
+    ==========================  ==========================================================
+
+    One that raises, or answers something else, is named and counted, and the next plugin
+    is asked.
+
+    Args:
+        request: The request.
+        snapshot: All workers at this moment.
+
+    Example::
+
+        @hookimpl
+        def rbee_no_candidate(request, snapshot):
+            if not snapshot.with_model(request.model):
+                start = PoolCommand(kind="start_worker", pool_id="lab", model_ref=request.model)
+                return Act(Wait("a worker is being started"), [start])
+    """
+
+
 # ======================================================================================
 # Wait
 # ======================================================================================

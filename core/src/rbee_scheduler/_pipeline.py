@@ -68,7 +68,10 @@ def decide(
     if trace is not None:
         trace.candidates = tuple(candidates)
     if not candidates:
-        return nobody_free(request, snapshot, chain.strategy, exclude)
+        nobody = nobody_free(request, snapshot, chain.strategy, exclude)
+        if not chain.no_candidate:
+            return nobody
+        return _Deciding(request, snapshot, exclude, on_failure, trace).without(chain, nobody)
     one = _Deciding(request, snapshot, exclude, on_failure, trace)
     try:
         return one.run(chain, candidates)
@@ -123,6 +126,26 @@ class _Deciding:
             return self.with_commands(decision, chain) if self.commands else decision
         except _Refuse as refusal:
             return Decision("reject", chain.strategy, reason=str(refusal), error=refusal.error)
+
+    def without(self, chain: Chain, otherwise: Decision) -> Decision:
+        """Decide without candidates: the first opinion, else ``otherwise``."""
+        decision = otherwise
+        for call in chain.no_candidate:
+            try:
+                answer = call.function(self.request, self.snapshot)
+                commands: tuple[PoolCommand, ...] = ()
+                if isinstance(answer, Act):
+                    commands, answer = answer.commands, answer.answer
+                if answer is not None and not isinstance(answer, (Wait, Reject)):
+                    raise TypeError(f"answered {_shown(answer)}, not Wait or Reject")  # noqa: TRY301
+            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+                self.failed(call, problem)
+                continue
+            self.commands += commands
+            if answer is not None:
+                decision = self.selected(answer, call, chain.strategy)
+                break
+        return self.with_commands(decision, chain) if self.commands else decision
 
     def with_commands(self, decision: Decision, chain: Chain) -> Decision:
         """Return ``decision`` with the commands that go out with it."""

@@ -161,6 +161,20 @@ def test_hook_rbee_select_worker():
     assert seen == [("job", ["w0", "w1", "w2"], {}, 0)]
 
 
+def test_hook_rbee_no_candidate():
+    seen = []
+
+    def nobody(request, snapshot):
+        seen.append((request.job_id, len(snapshot)))
+        return Reject("come back on Monday")
+
+    explanation = Scheduler(registry_of(), [plugin(rbee_no_candidate=nobody)]).explain(
+        attrs.evolve(REQUEST, model="nobody's")
+    )
+    assert (explanation.action, explanation.reason) == ("reject", "come back on Monday")
+    assert seen == [("job", 3)]
+
+
 # ---- wait, run -----------------------------------------------------------------------------------
 
 

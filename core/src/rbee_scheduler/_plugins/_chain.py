@@ -72,6 +72,7 @@ class Chain:
     filter_workers: tuple[Call, ...] = ()
     score_workers: tuple[Call, ...] = ()
     select_worker: tuple[Call, ...] = ()
+    no_candidate: tuple[Call, ...] = ()
     order_queue: tuple[Call, ...] = ()
     reserve: tuple[Call, ...] = ()
     release: tuple[Call, ...] = ()

@@ -240,6 +240,7 @@ def _chain(strategy: str, own: dict[str, tuple[Call, ...]], of: dict[str, Call])
         filter_workers=all_of("rbee_filter_workers"),
         score_workers=all_of("rbee_score_workers"),
         select_worker=its_first("rbee_select_worker"),
+        no_candidate=its_first("rbee_no_candidate"),
         order_queue=its_first("rbee_order_queue"),
         reserve=reserve,
         release=tuple(reversed(all_of("rbee_release"))),

@@ -23,7 +23,7 @@ def plugin(function, name=None):
 def test_hooks_are_those_of_the_specification_in_its_order():
     assert HOOKS[:3] == ("rbee_options", "rbee_configure", "rbee_register_strategies")
     assert HOOKS[-1] == "rbee_on_event"
-    assert len(HOOKS) == 15
+    assert len(HOOKS) == 16
 
 
 # ---- shapes that work ------------------------------------------------------------------------

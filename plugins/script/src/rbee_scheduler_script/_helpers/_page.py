@@ -7,7 +7,7 @@ from typing import Any, Final
 from rbee_scheduler_script._helpers._catalog import CATALOG, HelperCatalog
 
 
-__all__ = ["page"]
+__all__ = ["page", "shown_value"]
 
 # Paragraphs are one line each, as everywhere in the docs.
 _HEAD: Final = (
@@ -44,7 +44,7 @@ def page(catalog: HelperCatalog = CATALOG) -> str:
         lines += ["| call | answers | example |", "|---|---|---|"]
         for helper in group.helpers:
             calls = "<br>".join(f"`{_cell(form)}`" for form in helper.forms)
-            example = f"{_code(helper.example)} → `{_cell(_shown(helper.gives))}`"
+            example = f"{_code(helper.example)} → `{_cell(shown_value(helper.gives))}`"
             lines.append(f"| {calls} | {_cell(helper.answers)} | {example} |")
     return "\n".join([*lines, ""])
 
@@ -58,12 +58,12 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value as Rhai writes it."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
+        return f"[{', '.join(map(shown_value, value))}]"
     if isinstance(value, dict):
-        return f"#{{{', '.join(f'{key}: {_shown(item)}' for key, item in value.items())}}}"
+        return f"#{{{', '.join(f'{key}: {shown_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
         return f'"{value}"'
     if value is None or isinstance(value, bool):
