@@ -55,11 +55,17 @@ class Observer:
         self.retries = 0
 
     def plugin_failed(self, error: PluginError) -> None:
-        """Count and log a plugin's failure; the first of its kind with its traceback."""
+        """Count a plugin's failure; log the first with its traceback, then each doubling.
+
+        One that fails at every decision would fill the log.
+        """
         key = (error.plugin, error.hook)
         self.plugin_failures[key] += 1
-        first = self.plugin_failures[key] == 1
-        self.logger.warning("%s", error, exc_info=error.__cause__ if first else None)
+        count = self.plugin_failures[key]
+        if count == 1:
+            self.logger.warning("%s", error, exc_info=error.__cause__)
+        elif count & (count - 1) == 0:
+            self.logger.warning("%s [failed %d times so far]", error, count)
 
     def count(self, kind: str, outcome: Outcome | None) -> None:
         """Count a step in a request's life."""

@@ -1,4 +1,7 @@
-"""Every example of docs/rhai.md and of the package's README is true."""
+"""Every Rhai example of docs/rhai.md and of the package's README is true.
+
+Their Python examples run with those of all pages, in tests/unit/docs.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,6 @@ def blocks(language):
         for page in PAGES
         for number, match in enumerate(found.finditer(page.read_text("utf-8")))
     ]
-
-
-@pytest.mark.parametrize("source", blocks("python"))
-def test_python(source):
-    exec(compile(source, "<docs>", "exec"), {"__name__": "docs"})
 
 
 @pytest.mark.parametrize("source", blocks("rhai"))

@@ -40,10 +40,14 @@ class _PolicyGroup(LazyGroup):
     "policy",
     cls=_PolicyGroup,
     lazy=_COMMANDS,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-def policy() -> None:
+@click.pass_context
+def policy(context: click.Context) -> None:
     """Check, run, test, write and deploy policies.
 
     FILE is a Rhai script, or YAML rules where its name ends with .yaml or .yml.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

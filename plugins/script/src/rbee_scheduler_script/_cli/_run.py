@@ -120,7 +120,7 @@ def _lines(explanation: Explanation, text: PolicyText, recorder: Recorder | None
         blank = " " * width
         for outcome, count in step.outcomes.items():
             often = f"  ({count} times)" if count > 1 else ""
-            what = f"{_from(text, step.line, step.column)} is {outcome}"
+            what = f"the condition at column {step.column} is {outcome}"
             lines.append(f"{blank}      {outcome if step.kind == 'helper' else what}{often}")
     return [*lines, "", explanation.to_text()]
 
@@ -134,9 +134,3 @@ def _steps(text: PolicyText, recorder: Recorder) -> list[Any]:
 def _line(text: PolicyText, line: int) -> str:
     lines = text.source.split("\n")
     return lines[line - 1].strip() if 0 < line <= len(lines) else ""
-
-
-def _from(text: PolicyText, line: int, column: int) -> str:
-    """Return a condition as it is written, as far as its line goes."""
-    del column
-    return _line(text, line).rstrip("{ ")
