@@ -21,6 +21,10 @@ from rbee_scheduler._errors import WorkerCommunicationFailed, WorkerTimeout
 __all__ = ["HttpCall", "HttpResponse", "HttpxTransport", "Transport"]
 
 
+# Reads of what is at hand already, before a response is closed without unwinding its readers.
+UNWIND_READS = 64
+
+
 @attrs.frozen(kw_only=True)
 class HttpCall:
     """One HTTP request to a worker.
@@ -174,14 +178,20 @@ class _HttpxResponse:
         httpx reads through half a dozen nested async generators. Closing the outer one
         leaves the inner ones to the garbage collector, which trio reports; an exception
         from within unwinds them all, so a read that is left half-way is cancelled.
+
+        Where bytes flood in, uvloop delivers them before the cancellation, again and
+        again; after a while the generators are left as they are.
         """
         try:
-            while self._reading:
+            for _ in range(UNWIND_READS):
+                if not self._reading:
+                    break
                 with anyio.CancelScope() as scope:
                     scope.cancel()
                     self._reading = await anext(self._body, None) is not None
                 if scope.cancelled_caught:
                     self._reading = False
+            self._reading = False
             await self._response.aclose()
         except Exception as failure:
             self._reading = False

@@ -1,13 +1,14 @@
 """The adapter of httpx: failures in one tree, and no connection left behind."""
 
 import gc
+from typing import ClassVar
 
 import anyio
 import httpx
 import pytest
 
 from rbee_scheduler import WorkerCommunicationFailed, WorkerTimeout
-from rbee_scheduler._transport import HttpCall, HttpxTransport
+from rbee_scheduler._transport import HttpCall, HttpxTransport, _HttpxResponse
 from rbee_scheduler.testing import Dialect, FakeWorker, Fault, Gate, Script
 
 
@@ -290,3 +291,27 @@ async def test_closing_tells_of_a_body_that_breaks_meanwhile():
             await response.aclose()
         await response.aclose()
     assert body.closed == 1
+
+
+async def test_a_flood_that_no_cancellation_interrupts_does_not_keep_a_response_open():
+    class Flood:
+        """What httpx over uvloop looks like while a worker floods: a read never waits."""
+
+        status_code = 200
+        headers: ClassVar = {}
+        closed = False
+
+        async def aiter_raw(self):
+            while True:
+                yield b"x"
+
+        async def aclose(self):
+            self.closed = True
+
+    flood = Flood()
+    response = _HttpxResponse(flood, "http://127.0.0.1:1")
+    assert await response.read() == b"x"
+    await response.aclose()
+
+    assert flood.closed
+    await response._body.aclose()  # what a garbage collector does

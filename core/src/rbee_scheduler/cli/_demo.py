@@ -46,6 +46,12 @@ _SHOWN_FAILURES = 5
     "--strategy", default="", metavar="NAME", help="Strategy that decides, of an installed plugin."
 )
 @click.option(
+    "--policy",
+    default="",
+    metavar="FILE",
+    help="Policy that decides; edit it while the demo runs (needs rbee-scheduler-script).",
+)
+@click.option(
     "--backend",
     type=click.Choice(["asyncio", "trio"]),
     default="asyncio",
@@ -62,6 +68,7 @@ def demo(
     kill: bool,
     plain: bool,
     strategy: str,
+    policy: str,
     backend: str,
 ) -> None:
     """Route requests to real llama.cpp servers, made on the spot.
@@ -81,7 +88,12 @@ def demo(
 
     options = backend_options(backend)
     scenario = Scenario(
-        requests=requests, concurrency=concurrency, workers=workers, kill=kill, strategy=strategy
+        requests=requests,
+        concurrency=concurrency,
+        workers=workers,
+        kill=kill,
+        strategy=strategy,
+        policy=policy,
     )
     require_extra("xllamacpp")
     show: PlainShow | LiveShow | SilentShow

@@ -16,7 +16,7 @@ from typing import Final
 from rbee_scheduler._events import End, Error, Queued, Started, StreamEvent
 from rbee_scheduler.demo._record import Record
 from rbee_scheduler.demo._server import LlamaServer
-from rbee_scheduler.demo._show import line_of_end, line_of_kill, line_of_move, line_of_worker
+from rbee_scheduler.demo._show import line_of_end, line_of_kill, line_of_move, line_of_note, line_of_worker
 
 
 __all__ = ["LiveShow", "clip"]
@@ -90,6 +90,10 @@ class LiveShow:
         """A worker was killed."""
         self._workers[worker_id] = "killed"
         self._draw(line_of_kill(worker_id, server))
+
+    def note(self, text: str) -> None:
+        """Something else is to be said."""
+        self._draw(line_of_note(text))
 
     def end(self) -> None:
         """Nothing more will come: take the block away, and leave what was said above it."""

@@ -10,10 +10,9 @@ from typing import Final, Protocol
 import anyio
 import attrs
 
-from rbee_scheduler._builtin import BEST_SCORE
 from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._events import Started, StreamEvent
-from rbee_scheduler._plugins import Plugins, installed_plugins
+from rbee_scheduler._plugins import PluginConfig, Plugins, installed_plugins
 from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._scheduler import Scheduler
@@ -23,6 +22,7 @@ from rbee_scheduler._validate import number
 from rbee_scheduler._watch import watch_workers
 from rbee_scheduler.demo._llama import llama_servers
 from rbee_scheduler.demo._model import tiny_model
+from rbee_scheduler.demo._notes import policy_notes
 from rbee_scheduler.demo._record import Record, Report, report_of
 from rbee_scheduler.demo._server import LlamaServer
 from rbee_scheduler.demo._story import STORY_TOKENS, story_after
@@ -32,6 +32,9 @@ __all__ = ["Scenario", "Show", "play", "watchable_model"]
 
 MODEL: Final = "tiny-bee"
 SIMPLE: Final = "simple"
+# By name, as a deployment would list it: no plugin is imported here.
+SCRIPT: Final = "script"
+POLICY: Final = "policy"
 
 # A request that ends within the story is answered with the rest of it.
 _PROMPTS: Final = (
@@ -56,6 +59,9 @@ class Show(Protocol):
     def killed(self, worker_id: str, server: LlamaServer) -> None:
         """A worker was killed."""
 
+    def note(self, text: str) -> None:
+        """Something else is to be said, such as: the policy has changed."""
+
     def end(self) -> None:
         """Nothing more will come, whatever the reason."""
 
@@ -70,6 +76,7 @@ class Scenario:
         workers: llama.cpp servers.
         kill: Whether to kill one of them half-way.
         strategy: Strategy that decides; empty: ``simple`` where that plugin is installed.
+        policy: File of a policy that decides instead; it may change while the demo runs.
     """
 
     requests: int = attrs.field(default=40, validator=number(at_least=1))
@@ -77,8 +84,13 @@ class Scenario:
     workers: int = attrs.field(default=3, validator=number(at_least=1))
     kill: bool = True
     strategy: str = ""
+    policy: str = ""
 
     def __attrs_post_init__(self) -> None:
+        if self.policy and self.strategy:
+            raise ConfigError(
+                "there is both a strategy and a policy", hint="use --strategy or --policy"
+            )
         if self.kill and self.workers < 2:  # noqa: PLR2004 - one must be left
             raise ConfigError(
                 "the only worker can't be killed", hint="use --workers 2 or more, or --no-kill"
@@ -118,11 +130,12 @@ async def play(scenario: Scenario, model: Path, show: Show, *, backend: str = "a
         DemoExtraMissing: The extra ``rbee-scheduler[demo]`` is not installed.
         ConfigError: There is no such strategy.
     """
-    plugins = _plugins(scenario.strategy)
-    strategy = scenario.strategy or (SIMPLE if SIMPLE in plugins.strategies else BEST_SCORE)
+    plugins = _plugins(scenario)
+    strategy = scenario.strategy or plugins.default_strategy
     registry, transport = WorkerRegistry(), HttpxTransport()
     config = SchedulerConfig(strategy=strategy)
     async with (
+        policy_notes(show.note),
         Scheduler(registry, plugins, config, transport=transport) as scheduler,
         llama_servers(model, scenario.workers, slots=scenario.slots, context=256) as started,
     ):
@@ -208,9 +221,19 @@ class _Stage:
             self._show.killed(record.worker_id, server)
 
 
-def _plugins(strategy: str) -> Plugins:
-    """Return the plugins: all where a strategy was asked for, else ``simple`` alone."""
-    if strategy:
+def _plugins(scenario: Scenario) -> Plugins:
+    """Return the plugins: all where a strategy was asked for, else the one that decides."""
+    if scenario.strategy:
         return Plugins()
-    installed = installed_plugins()
-    return Plugins([SIMPLE] if any(plugin.name == SIMPLE for plugin in installed) else [])
+    installed = {plugin.name for plugin in installed_plugins()}
+    if not scenario.policy:
+        return Plugins([SIMPLE] if SIMPLE in installed else [])
+    if SCRIPT not in installed:
+        raise ConfigError(
+            "policies need the plugin 'script', which is not installed",
+            hint="pip install rbee-scheduler-script",
+        )
+    policy = PluginConfig(
+        name=POLICY, plugin=SCRIPT, options={"file": scenario.policy, "watch": True}
+    )
+    return Plugins([policy], only=[POLICY], strict=True)

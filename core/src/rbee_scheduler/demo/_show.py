@@ -15,6 +15,7 @@ __all__ = [
     "line_of_end",
     "line_of_kill",
     "line_of_move",
+    "line_of_note",
     "line_of_worker",
 ]
 
@@ -30,6 +31,9 @@ class SilentShow:
 
     def killed(self, worker_id: str, server: LlamaServer) -> None:
         """A worker was killed."""
+
+    def note(self, text: str) -> None:
+        """Something else is to be said."""
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -65,6 +69,10 @@ class PlainShow:
         """A worker was killed."""
         self._line(line_of_kill(worker_id, server))
 
+    def note(self, text: str) -> None:
+        """Something else is to be said."""
+        self._line(line_of_note(text))
+
     def end(self) -> None:
         """Nothing more will come."""
 
@@ -80,6 +88,11 @@ def line_of_worker(worker_id: str, server: LlamaServer) -> str:
 def line_of_kill(worker_id: str, server: LlamaServer) -> str:
     """Return a line about a worker that was killed."""
     return f"*** {worker_id} was killed (SIGKILL to process {server.pid})"
+
+
+def line_of_note(text: str) -> str:
+    """Return a line about something else."""
+    return f"*** {text}"
 
 
 def line_of_move(record: Record) -> str:

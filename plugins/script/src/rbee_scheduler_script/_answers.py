@@ -82,6 +82,8 @@ def _candidate(worker_id: str, view: View) -> str:
         why = f"serves {', '.join(worker.models) or 'nothing'} and not {request.model}"
     elif request.task_type not in worker.capabilities:
         why = f"can't do {request.task_type}"
+    elif not view.candidates and worker.usable:
+        return worker_id  # nobody is free, and this one will be
     elif not worker.free:
         why = _state(worker)
     elif len(view.candidates) == len(view.snapshot.free(request.model, request.task_type)) or any(
@@ -123,7 +125,7 @@ def _for_job(
         if action.get("job_id", job_id) != job_id:
             continue
         return _MEANINGS[action["action"]](action, view)
-    if actions:
+    if actions and view.candidates:  # without any there is nothing to give way for
         # It decided on other jobs only; each is asked about when its turn comes.
         other = actions[0]["job_id"]
         return Wait(f"the policy decided on job {other!r} first", retry_after=GIVE_WAY)

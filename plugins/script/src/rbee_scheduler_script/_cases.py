@@ -18,15 +18,14 @@ from rbee_scheduler import (
     Worker,
     WorkerRegistry,
 )
-from rbee_scheduler._clock import SystemClock
 from rbee_scheduler._config import with_worker_ids
 from rbee_scheduler._wire import structure
+from rbee_scheduler_script._still_clock import NOW, StillClock
 
 
 __all__ = ["Case", "Expectation", "cases_beside", "read_cases"]
 
 SUFFIXES: Final = (".test.yaml", ".test.yml", ".test.toml")
-NOW: Final = 1_700_000_000_000.0
 
 
 @attrs.frozen(kw_only=True)
@@ -107,21 +106,6 @@ class _Document:
     now: float = NOW
 
 
-class _StandingClock(SystemClock):
-    """Shows the cases' moment, so that they come out the same tomorrow."""
-
-    __slots__ = ("_now",)
-
-    def __init__(self, now: float) -> None:
-        self._now = now
-
-    def now(self) -> float:
-        return self._now
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 def cases_beside(policy: str | Path) -> Path:
     """Return the file with the cases of a policy: ``p.rhai`` has them in ``p.test.yaml``.
 
@@ -165,7 +149,7 @@ def _case(document: _Document, written: _WrittenCase, place: str, number: int) -
         error=ConfigError,
     )  # fmt: skip
     registry = WorkerRegistry(
-        clock=_StandingClock(document.now), catalog=Catalog(list(document.models))
+        clock=StillClock(document.now), catalog=Catalog(list(document.models))
     )
     for worker in workers:
         registry.add(worker)

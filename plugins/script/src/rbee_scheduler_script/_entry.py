@@ -39,6 +39,10 @@ _AS_WRITTEN: Final = {
 # engine costs 2 us, an element of `map` a tenth of that, and the time limit holds for all together.
 BATCH_NAMES: Final = {"filter": "filter_all_rbee", "score": "score_all_rbee"}
 
+# Answers that mean something when nobody is free, as a script writes them. In a comment they make a
+# script be asked for nothing, no more.
+_UNSERVED: Final = re.compile(r"[\"`](?:wait|reject|start_worker|evict_worker)[\"`]|\breject\s*\(")
+
 # What a script may call on `registry` without anyone looking at the value of `registry`.
 _ON_WHOLE: Final = frozenset(helper.name for helper in CATALOG if helper.whole)
 
@@ -55,6 +59,7 @@ class Entry:
         column: Column of its definition.
         reads: What it reads of its context: fields of `ctx`, or ``{"pools"}``.
         costly: Costly fields of jobs that the script reads.
+        unserved: Whether the script says anything of a job that nobody is free for.
     """
 
     role: str
@@ -64,6 +69,7 @@ class Entry:
     column: int
     reads: frozenset[str]
     costly: tuple[str, ...]
+    unserved: bool
 
 
 def with_batches(source: str) -> str:
@@ -111,6 +117,7 @@ def find_entry(program: rhai.Program, source: str, role: str, file: str) -> Entr
                     column=node.column,
                     reads=_reads(node),
                     costly=tuple(field for field in COSTLY_FIELDS if field in source),
+                    unserved=candidate == "select" and _UNSERVED.search(source) is not None,
                 )
     raise _no_entry(known, role, file)
 

@@ -11,6 +11,7 @@ from rbee_scheduler_script._lifespan import PolicyPlugin
 from rbee_scheduler_script._policy import Policy
 from rbee_scheduler_script._problems import WrongAnswer
 from rbee_scheduler_script._ratings import drops, scores
+from rbee_scheduler_script._unserved import Opinion, opinion
 
 
 __all__ = ["FilterPolicy", "ScorePolicy", "SelectPolicy", "as_plugin"]
@@ -67,6 +68,11 @@ class _Strategy:
             raise policy.refused(wrong, view) from None
         policy.succeeded()
         return selected
+
+    @hookimpl
+    def rbee_no_candidate(self, request: InferenceRequest, snapshot: Snapshot) -> Opinion:
+        """Run the policy for a job that nobody is free for, when it has a say in that."""
+        return opinion(self._policy, request, snapshot)
 
 
 class FilterPolicy(PolicyPlugin):

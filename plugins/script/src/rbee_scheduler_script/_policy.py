@@ -12,11 +12,12 @@ from typing import Any, Literal, Self
 
 from rbee_scheduler import InferenceRequest, PolicyError, PolicyTimeout, Snapshot, Worker
 from rbee_scheduler_script import rhai
-from rbee_scheduler_script._entry import CTX_FIELDS, Entry, find_entry, with_batches
+from rbee_scheduler_script._arguments import arguments
+from rbee_scheduler_script._entry import Entry, find_entry, with_batches
 from rbee_scheduler_script._helpers import bind_all
 from rbee_scheduler_script._problems import WrongAnswer, as_policy_error, wrong_answer
 from rbee_scheduler_script._secrets import scrubbed
-from rbee_scheduler_script._status import PolicyStatus
+from rbee_scheduler_script._status import PolicyStatus, WhenNobody
 from rbee_scheduler_script._view import Desk, View
 
 
@@ -50,6 +51,9 @@ class Policy:
         limits: What one run may cost.
         max_failures: Failures in a row after which it is set aside; 0: never.
         logger: Where its log lines go; ``rbee_scheduler.policy`` by default.
+
+    Attributes:
+        unserved_in_row: Failures in a row for jobs that nobody was free for; counted apart.
 
     Raises:
         PolicyError: It does not compile, or has no function for the role; with the place.
@@ -136,8 +140,14 @@ class Policy:
         self.digest = hashlib.sha256(source.encode()).hexdigest()
         self._program, self._entry = program, entry
         self._runs = self._failures = self._timeouts = self._in_row = 0
+        self.unserved_in_row = 0
         self._last_error: PolicyError | None = None
         self._metrics: dict[str, float] = {}
+
+    @property
+    def entry(self) -> Entry:
+        """The function that decides."""
+        return self._entry
 
     @property
     def role(self) -> str:
@@ -148,6 +158,13 @@ class Policy:
     def set_aside(self) -> bool:
         """Whether it is no longer run, after too many failures in a row."""
         return 0 < self.max_failures <= self._in_row
+
+    @property
+    def when_nobody(self) -> WhenNobody:
+        """Whether it is asked about jobs that nobody is free for."""
+        if 0 < self.max_failures <= self.unserved_in_row:
+            return "set-aside"
+        return "asked" if self._entry.unserved else "not-asked"
 
     def status(self) -> PolicyStatus:
         """Return how it is doing."""
@@ -161,6 +178,7 @@ class Policy:
             failures=self._failures,
             timeouts=self._timeouts,
             failures_in_row=self._in_row,
+            when_nobody=self.when_nobody,
             last_error="" if self._last_error is None else str(self._last_error),
             metrics=dict(self._metrics),
         )
@@ -194,9 +212,10 @@ class Policy:
         self._runs += 1
         before, desk.view = desk.view, view
         try:
-            answer = self._program.call(entry.call, *_arguments(entry, view))
+            answer = self._program.call(entry.call, *arguments(entry, view))
         except rhai.RhaiError as error:
-            raise self._failed(as_policy_error(error, self.file, view.request)) from error.__cause__
+            failure = as_policy_error(error, self.file, view.request)
+            raise self._failed(failure, view) from error.__cause__
         finally:
             desk.view = before  # a view kept would keep its prompt
         return answer
@@ -205,22 +224,27 @@ class Policy:
         """Count a wrong answer as a failure; return it as the error to raise."""
         entry = self._entry
         place = f"{self.file}:{entry.line}:{entry.column}"
-        return self._failed(wrong_answer(wrong, place, view.request))
+        return self._failed(wrong_answer(wrong, place, view.request), view)
 
     def succeeded(self) -> None:
         """Note that the latest answer was a good one."""
         self._in_row = 0
 
-    def _failed(self, error: PolicyError) -> PolicyError:
+    def _failed(self, error: PolicyError, view: View) -> PolicyError:
         self._failures += 1
-        self._in_row += 1
         self._timeouts += isinstance(error, PolicyTimeout)
         self._last_error = error
-        if self._in_row == self.max_failures:
+        if view.candidates:
+            self._in_row += 1
+            in_row, when = self._in_row, ""
+        else:
+            self.unserved_in_row += 1
+            in_row, when = self.unserved_in_row, " for jobs that nobody is free for"
+        if in_row == self.max_failures:
             self._logger.error(
-                "policy %s is set aside after %d failures in a row, until it is loaded again; "
+                "policy %s is set aside%s after %d failures in a row, until it is loaded again; "
                 "the latest: %s",
-                self.name, self._in_row, error,
+                self.name, when, in_row, error,
             )  # fmt: skip
         return error
 
@@ -262,22 +286,3 @@ def read_policy(path: str | Path) -> str:
         raise PolicyError(
             f"can't be read: {reason}", place=str(path), hint="give the path of a Rhai file"
         ) from problem
-
-
-def _arguments(entry: Entry, view: View) -> tuple[Any, ...]:
-    """Return what the entry's function is called with; what it does not read is left empty."""
-    if entry.name == "schedule":
-        return ({name: _field(view, name) for name in CTX_FIELDS if name in entry.reads},)
-    if entry.name == "schedule_job":
-        return (view.job, view.pools if entry.reads else [], view.workers)
-    if entry.name == "schedule_worker":
-        return (view.job,)
-    return (view.job, view.workers)
-
-
-def _field(view: View, name: str) -> Any:
-    if name == "hives":
-        return view.pools
-    if name == "tenants":
-        return list(view.tenants.values())
-    return getattr(view, name)

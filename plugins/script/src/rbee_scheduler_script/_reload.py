@@ -20,6 +20,7 @@ import attrs
 
 from rbee_scheduler import ConfigError, PolicyError, Snapshot
 from rbee_scheduler_script._policy import Policy, read_policy
+from rbee_scheduler_script._policy_text import PolicyText
 from rbee_scheduler_script._review import Review, review
 from rbee_scheduler_script._version import Version, digest_of
 from rbee_scheduler_script._versions import VersionStore
@@ -230,7 +231,7 @@ class PolicyDeployer:
     async def _refuse(self, found: Review, author: str) -> PolicyRefused:
         text = found.text
         self._refused = await anyio.to_thread.run_sync(
-            partial(self._keep, text.text, text.file, author, _facts(found), state="refused")
+            partial(self._keep_refused, text, author, found)
         )
         for remark in found.errors:
             self._logger.error(
@@ -238,6 +239,15 @@ class PolicyDeployer:
                 self.policy.name, self._refused.name, self._version.name, remark,
             )  # fmt: skip
         return PolicyRefused(self._refused)
+
+    def _keep_refused(self, text: PolicyText, author: str, found: Review) -> Version:
+        refused = self._keep(text.text, text.file, author, _facts(found), state="refused")
+        current = self.versions.current()
+        if current is None or current.digest != self._version.digest:
+            # Another process noted it as deployed before this one looked at it.
+            old = self._version
+            self._version = self._keep(old.source, old.file, old.author)
+        return refused
 
     def _keep(
         self,

@@ -33,6 +33,11 @@ _ITEM: Final = (
     "least_loaded most_vram_free round_robin random min_by max_by first last find pop shift get"
 )
 
+_LOGS: Final = "log_debug log_info log_warn log_error emit_metric print debug"
+_CHANGES: Final = (
+    "push sort reverse clear append insert truncate trim replace make_upper make_lower"
+)
+
 ANSWERS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_WORKER_OR_NONE.split(), "worker?"),
     **dict.fromkeys(_WORKERS.split(), "[worker]"),
@@ -75,19 +80,18 @@ ANSWERS: Final[Mapping[str, str]] = {
         "elapsed_since",
     ),
     **dict.fromkeys(
-        ["log_debug", "log_info", "log_warn", "log_error", "emit_metric", "print", "debug", "push", "sort", "reverse", "clear", "append", "insert", "truncate", "trim", "replace", "make_upper", "make_lower"],
+        (*_LOGS.split(), *_CHANGES.split()),
         "()",
     ),
 }
 
-_ITEM_THEN_INDEX: Final = ("item", "int")
+_PER_ELEMENT: Final = (
+    "filter map some all find find_map index_of drain retain min_by max_by sort_by_key sum_by "
+    "average_by group_by"
+)
 
 CALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(
-        ["filter", "map", "some", "all", "find", "find_map", "index_of", "drain", "retain"], _ITEM_THEN_INDEX
-    ),
-    **dict.fromkeys(["min_by", "max_by", "sort_by_key", "sum_by", "average_by", "group_by"],
-                    _ITEM_THEN_INDEX),
+    **dict.fromkeys(_PER_ELEMENT.split(), ("item", "int")),
     "for_each": ("int",),
     **dict.fromkeys(["sort", "sort_by", "order", "order_by", "dedup"], ("item", "item")),
     **dict.fromkeys(["reduce", "reduce_rev"], ("any", "item", "int")),
@@ -95,4 +99,4 @@ CALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
     "filter_pools": ("pool",),
     "filter_jobs": ("job",),
     "filter_models": ("model",),
-}  # fmt: skip
+}

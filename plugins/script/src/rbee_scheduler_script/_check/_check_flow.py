@@ -1,8 +1,9 @@
-"""Ways through a policy: code that is never reached, questions asked twice, ends without an answer."""
+"""Ways through a policy: code never reached, questions asked twice, ends without an answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from rbee_scheduler_script._check._notes import Notes
 from rbee_scheduler_script._check._same import is_pure, shape_of
@@ -27,7 +28,7 @@ def check_flow(notes: Notes) -> None:
     for function in notes.script.functions:
         arity = len(function.parameters)
         if len(notes.vocabulary.entries.get(function.name, ())) == arity:
-            for end in _silent_ends(notes, function.body, function):
+            for end in _silent_ends(notes, function.body):
                 notes.add(
                     "no-answer", end,
                     f"a way through `{function.name}` ends here without an answer, which is ()",
@@ -118,42 +119,60 @@ def _check_chain(notes: Notes, node: tree.If) -> None:
         link = link.otherwise
 
 
-def _silent_ends(
-    notes: Notes, statement: tree.Statement | None, owner: tree.Node
-) -> Iterator[tree.Node]:
+def _silent_ends(notes: Notes, statement: tree.Statement) -> Iterator[tree.Node]:
     """Yield where a function ends without saying what it answers."""
-    if isinstance(statement, tree.Block):
-        if not statement.statements:
-            yield statement
-        elif not any(map(_leaves, statement.statements)):
-            yield from _silent_ends(notes, statement.statements[-1], statement)
-    elif isinstance(statement, tree.If):
-        yield from _silent_ends(notes, statement.then, statement)
-        if statement.otherwise is None:
-            yield statement
-        else:
-            yield from _silent_ends(notes, statement.otherwise, statement)
-    elif isinstance(statement, tree.Switch):
-        for case in statement.cases:
-            yield from _silent_ends(notes, case.body, case)
-        if statement.default is None:
-            yield statement
-        else:
-            yield from _silent_ends(notes, statement.default, statement)
-    elif isinstance(statement, tree.Try):
-        yield from _silent_ends(notes, statement.body, statement)
-        yield from _silent_ends(notes, statement.handler, statement)
-    elif isinstance(statement, tree.ExpressionStatement):
-        yield from _silent_value(notes, statement.expression)
-    elif statement is not None and not _leaves(statement) and not _answering_loop(statement):
+    look = _ENDS.get(type(statement))
+    if look is not None:
+        yield from look(notes, statement)
+    elif not _leaves(statement) and not _answering_loop(statement):
         yield statement
 
 
-def _silent_value(notes: Notes, expression: tree.Expression) -> Iterator[tree.Node]:
+def _end_of_block(notes: Notes, block: tree.Block) -> Iterator[tree.Node]:
+    if not block.statements:
+        yield block
+    elif not any(map(_leaves, block.statements)):
+        yield from _silent_ends(notes, block.statements[-1])
+
+
+def _ends_of_if(notes: Notes, node: tree.If) -> Iterator[tree.Node]:
+    yield from _silent_ends(notes, node.then)
+    if node.otherwise is None:
+        yield node
+    else:
+        yield from _silent_ends(notes, node.otherwise)
+
+
+def _ends_of_switch(notes: Notes, node: tree.Switch) -> Iterator[tree.Node]:
+    for case in node.cases:
+        yield from _silent_ends(notes, case.body)
+    if node.default is None:
+        yield node
+    else:
+        yield from _silent_ends(notes, node.default)
+
+
+def _ends_of_try(notes: Notes, node: tree.Try) -> Iterator[tree.Node]:
+    yield from _silent_ends(notes, node.body)
+    yield from _silent_ends(notes, node.handler)
+
+
+def _end_of_value(notes: Notes, node: tree.ExpressionStatement) -> Iterator[tree.Node]:
+    expression = node.expression
     if isinstance(expression, tree.StatementExpression):
-        yield from _silent_ends(notes, expression.statement, expression)
+        yield from _silent_ends(notes, expression.statement)
     elif not isinstance(expression, tree.Literal) and notes.types.of(expression) == "()":
         yield expression
+
+
+# From types of statements to functions that take each its own, which the type can't say.
+_ENDS: Final[dict[type, Callable[[Notes, Any], Iterator[tree.Node]]]] = {
+    tree.Block: _end_of_block,
+    tree.If: _ends_of_if,
+    tree.Switch: _ends_of_switch,
+    tree.Try: _ends_of_try,
+    tree.ExpressionStatement: _end_of_value,
+}
 
 
 def _answering_loop(statement: tree.Statement) -> bool:

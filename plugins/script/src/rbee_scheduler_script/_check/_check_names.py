@@ -1,4 +1,4 @@
-"""Names that nothing has: fields, functions, variables; and calls with a wrong number of arguments."""
+"""Names that nothing has (fields, functions, variables), and wrong numbers of arguments."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _check_field(
 
 
 def _unknown(notes: Notes, place: tree.Node, shape: str, name: str) -> None:
-    near = nearest(name, notes.vocabulary.shapes[shape])
+    near = nearest(name, notes.vocabulary.shapes[shape]) or _below(notes, shape, name)
     if shape in notes.vocabulary.open_shapes and not near:
         return
     notes.add(
@@ -85,6 +85,19 @@ def _unknown(notes: Notes, place: tree.Node, shape: str, name: str) -> None:
         f"{_article(shape)} has no field `{name}`; in Rhai it is just ()",
         f"did you mean `{near}`?" if near else "",
     )  # fmt: skip
+
+
+def _below(notes: Notes, shape: str, name: str) -> str:
+    """Return where a map inside this one has the field: `job.geo` is `job.user.geo`."""
+    shapes = notes.vocabulary.shapes
+    return next(
+        (
+            f"{field}.{name}"
+            for field, kind in shapes[shape].items()
+            if name in shapes.get(bare(kind), {})
+        ),
+        "",
+    )
 
 
 def _not_a_map(notes: Notes, place: tree.Node, kind: str, name: str) -> None:

@@ -73,7 +73,7 @@ def _check_variable(
         hint = f"functions see constants as `global::{binding.name}`"
         if not binding.constant:
             hint = f"functions see no variables: make it a const, read as global::{binding.name}"
-    place = notes.place_of(binding, node)
+    place = notes.place_of(binding.name, node)
     notes.add("unused-variable", place, f"nothing reads the {kind} `{binding.name}`", hint)
 
 
@@ -86,7 +86,7 @@ def _check_parameters(
     for at, parameter in enumerate(parameters):
         if at > last and not parameter.name.startswith("_"):
             notes.add(
-                "unused-parameter", notes.place_of(parameter, node),
+                "unused-parameter", notes.place_of(parameter.name, node),
                 f"nothing reads the parameter `{parameter.name}`",
                 f"leave it out, or call it `_{parameter.name}`",
             )  # fmt: skip
@@ -96,7 +96,9 @@ def _check_functions(notes: Notes, nodes: Sequence[tree.Node]) -> None:
     entries = notes.vocabulary.entries
     named: set[str] = set()
     for node in nodes:
-        if isinstance(node, tree.Call | tree.MethodCall) or (isinstance(node, tree.Variable) and node.binding is None):
+        if isinstance(node, tree.Call | tree.MethodCall) or (
+            isinstance(node, tree.Variable) and node.binding is None
+        ):
             named.add(node.name)
         elif isinstance(node, tree.Literal) and type(node.value) is str:
             named.add(node.value)  # Fn("name"), or a name handed to call()
@@ -104,5 +106,9 @@ def _check_functions(notes: Notes, nodes: Sequence[tree.Node]) -> None:
         name = function.name
         is_entry = len(entries.get(name, ("?",) * 99)) == len(function.parameters)
         if name not in named and not is_entry and not name.startswith("_"):
-            notes.add("unused-function", function, f"nothing calls `{name}`",
-                      f"leave it out, or call it `_{name}`")  # fmt: skip
+            notes.add(
+                "unused-function",
+                notes.place_of(name, function),
+                f"nothing calls `{name}`",
+                f"leave it out, or call it `_{name}`",
+            )

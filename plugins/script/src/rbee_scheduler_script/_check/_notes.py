@@ -58,14 +58,14 @@ class Notes:
             )
         )
 
-    def place_of(self, binding: tree.Binding, node: tree.Node) -> tree.Node:
-        """Return a node at the name of a variable that is declared at or behind ``node``."""
+    def place_of(self, name: str, node: tree.Node) -> tree.Node:
+        """Return a node at a name that is declared at or behind ``node``."""
         if not self._lines:
             self._lines = self.script.source.split("\n")
-        name = re.compile(rf"\b{re.escape(binding.name)}\b")
+        word = re.compile(rf"\b{re.escape(name)}\b")
         start = node.column - 1
         for number in range(node.line, min(node.line + 20, len(self._lines)) + 1):
-            found = name.search(self._lines[number - 1], start)
+            found = word.search(self._lines[number - 1], start)
             if found is not None:
                 return tree.This(number, found.start() + 1)
             start = 0

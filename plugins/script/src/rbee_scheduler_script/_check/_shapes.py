@@ -119,7 +119,9 @@ SHAPES: Final[Mapping[str, Mapping[str, str]]] = {
     "retry settings": _fields(
         bool="enabled", number="max_attempts initial_delay_ms multiplier max_delay_ms jitter"
     ),
-    "eviction settings": _fields(string="model_cache_policy worker_policy", number="vram_threshold"),
+    "eviction settings": _fields(
+        string="model_cache_policy worker_policy", number="vram_threshold"
+    ),
     "check": _fields(bool="ok", string="reason"),
     "usage": _fields(number="tokens_used_today concurrent_jobs vram_used_bytes"),
     "quota impact": {

@@ -30,13 +30,13 @@ def comments_of(
             covered.setdefault(line, []).append(span)
     comments: dict[int, str] = {}
     alone: set[int] = set()
-    for number, line in enumerate(lines, 1):
+    for number, written in enumerate(lines, 1):
         inside = covered.get(number, [])
-        for found in _HASH.finditer(line):
+        for found in _HASH.finditer(written):
             at = found.start()
             if not any(start <= at < end for start, end in inside):
-                comments[number] = line[at:].lstrip("#").strip()
-                if not line[:at].strip():
+                comments[number] = written[at:].lstrip("#").strip()
+                if not written[:at].strip():
                     alone.add(number)
                 break
     return comments, frozenset(alone)

@@ -166,10 +166,8 @@ def _use(_action: Any, _rule: Rule) -> list[str]:
 
 
 def _wait(action: Any, rule: Rule) -> list[str]:
-    return [
-        f'return #{{ action: "wait", reason: {as_text(reason_of(rule))}, '
-        f"retry_after_ms: {as_literal(action.duration_ms)} }};"
-    ]
+    reason, pause = as_text(reason_of(rule)), as_literal(action.duration_ms)
+    return [f'return #{{ action: "wait", reason: {reason}, retry_after_ms: {pause} }};']
 
 
 def _reject(action: Any, _rule: Rule) -> list[str]:

@@ -99,7 +99,7 @@ def misfit(value: Any, operator: Operator, field: Field) -> tuple[str, str] | No
         return f"{operator.name} can't be asked of null", "use exists: false"
     family = "text" if bare(field.kind) == "[string]" else field_of(field.kind)
     came = _family(value)
-    if came == family or family == "any":
+    if family in (came, "any"):
         return None
     hint = ""
     if family == "text" and came in ("number", "bool"):

@@ -47,9 +47,9 @@ def check_keys(
                 f"did you mean `{near}`?" if near else f"the keys are {', '.join(known)}"
             )
             problems.add(key.place, f"unknown key `{key.value}` in {what}", hint)
-    for key, needed in known.items():
-        if needed and node.get(key) is None:
-            problems.add(node.place, f"{what} without `{key}`")
+    for name, needed in known.items():
+        if needed and node.get(name) is None:
+            problems.add(node.place, f"{what} without `{name}`")
 
 
 def text_of(node: Node | None, what: str, problems: Problems, *, needed: bool = False) -> str:
