@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from rbee_scheduler import (
+    Catalog,
     Geo,
     Gpu,
     HiveHeartbeat,
     InferenceRequest,
+    ModelInfo,
     PluginConfig,
     Scheduler,
     SchedulerConfig,
@@ -59,9 +61,9 @@ def chosen(name, workers, **fields):
     return explained.worker_id or (explained.action, explained.reason)
 
 
-def test_there_are_four_of_the_seed_and_six_more():
+def test_there_are_four_of_the_seed_and_seven_more():
     assert len([name for name in NAMES if name.startswith("seed-")]) == 4
-    assert len(NAMES) == 10
+    assert len(NAMES) == 11
 
 
 # The seed's, verbatim
@@ -247,6 +249,66 @@ def test_platform_like_starts_a_worker_where_the_queue_grows():
     assert (command.kind, command.pool_id, command.gpu_id) == ("start_worker", "attic", "g3")
     assert (command.model_ref, command.reason) == ("llama-3-8b", "9 jobs wait")
     assert platform([worker("a")], jobs=waiting).commands == ()
+
+
+def test_platform_like_leaves_it_to_others_when_nobody_is_free():
+    spent = {"acme": {"quota_tokens_daily": 100, "tokens_used_today": 90}}
+    full = worker("a", slots=1, running=1)
+    fields = {"tenant_id": "acme", "tenants": spent}
+    assert platform([full], max_tokens=5, **fields).action == "wait"
+    assert platform([full], max_tokens=20, **fields).reason == "over quota: 110 of 100 tokens"
+
+
+def missing(*workers, jobs=(), gpus=(), model="llama-3-8b"):
+    """Return what `start-when-missing` decides on a job, in a fleet that knows one model."""
+    catalog = Catalog([ModelInfo(model_ref="llama-3-8b", vram_required_bytes=6 * 10**9)])
+    registry = WorkerRegistry(clock=VirtualClock(), catalog=catalog)
+    for each in workers:
+        registry.add(each)
+    now = VirtualClock().now()
+    registry.hive_heartbeat(HiveHeartbeat(hive_id="attic", timestamp=now, gpus=gpus))
+    policy = Policy.from_file(FOLDER / "start-when-missing.rhai")
+    chain = Scheduler(registry, [SelectPolicy(policy)]).plugins.chain("script")
+    around = Surroundings(jobs=lambda: list(jobs))
+    failures = []
+    decision = decide(
+        job(model=model), registry.snapshot(surroundings=around), chain, on_failure=failures.append
+    )
+    assert failures == []
+    return decision
+
+
+def test_start_when_missing_starts_a_worker_on_the_gpu_with_most_room():
+    gpus = [Gpu(id=f"g{n}", vram_total_bytes=n * 10**9) for n in (5, 8, 24, 12)]
+    decision = missing(worker("other", "phi-3"), gpus=gpus)
+    assert decision.action == "wait"
+    [command] = decision.commands
+    assert (command.kind, command.pool_id, command.gpu_id) == ("start_worker", "attic", "g24")
+    assert (command.model_ref, command.reason) == ("llama-3-8b", "nobody serves llama-3-8b")
+
+
+def test_start_when_missing_starts_one_and_only_what_is_known():
+    gpus = [Gpu(id="g", vram_total_bytes=8 * 10**9)]
+    before = job(job_id="came-first")
+    starts = worker("a", status="starting")
+    for decision in (
+        missing(worker("a", slots=1, running=1), gpus=gpus),
+        missing(starts, gpus=gpus),
+        missing(gpus=gpus, jobs=[before]),
+    ):
+        assert (decision.action, decision.commands) == ("wait", ())
+    unknown = missing(gpus=gpus, model="no-such-model")
+    assert (unknown.error.code, unknown.commands) == ("NO_WORKERS_AVAILABLE", ())
+
+
+def test_start_when_missing_without_room():
+    decision = missing(gpus=[Gpu(id="g", vram_total_bytes=5 * 10**9)])
+    assert (decision.action, decision.reason) == ("reject", "no GPU has room for llama-3-8b")
+
+
+def test_start_when_missing_goes_to_who_is_free():
+    busy, idle = worker("busy", slots=4, running=3), worker("idle", slots=4)
+    assert missing(busy, idle).worker.id == "idle"
 
 
 def _contract_for(name):

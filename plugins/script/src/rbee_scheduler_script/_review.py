@@ -112,10 +112,8 @@ def check_text(written: PolicyText) -> tuple[Remark, ...]:
     Raises:
         PolicyError: It does not even parse.
     """
-    try:
-        from rbee_scheduler_script._check import check
-    except ImportError:
-        return ()
+    # Who only runs policies does not need it.
+    from rbee_scheduler_script._check import check
 
     return tuple(
         Remark(

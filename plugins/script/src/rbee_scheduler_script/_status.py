@@ -28,8 +28,8 @@ class PolicyStatus:
         failures_in_row: Failures since it last gave an answer; those for jobs that nobody was free
             for count apart.
         when_nobody: Whether it is asked about jobs that nobody is free for: ``"not-asked"`` when it
-            selects no workers or has nothing to say of them, ``"set-aside"`` after too many failures
-            in a row with them.
+            selects no workers or has nothing to say of them, ``"set-aside"`` after too many
+            failures in a row with them.
         last_error: The latest failure.
         metrics: What it set with `emit_metric`.
     """

@@ -70,7 +70,8 @@ def evaluate(rules: RuleSet, job: Map, workers: Sequence[Map], scene: Scene | No
         scene: The rest.
 
     Example:
-        >>> rules = read_rules_text("rules: [{condition: true, action: {reject: {reason: no}}}]")
+        >>> from rbee_scheduler_script._yaml import parse_yaml
+        >>> rules = parse_yaml("rules: [{condition: true, action: {reject: {reason: 'no'}}}]")
         >>> evaluate(rules, {}, [])
         {'action': 'reject', 'reason': 'no'}
     """
