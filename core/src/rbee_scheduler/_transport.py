@@ -22,7 +22,8 @@ __all__ = ["HttpCall", "HttpResponse", "HttpxTransport", "Transport"]
 
 
 # Reads of what is at hand already, before a response is closed without unwinding its readers.
-UNWIND_READS = 64
+# httpx reads 64 KiB at a time, and a chunk of a chunked body takes at least 16 bytes of them.
+UNWIND_READS = 4096
 
 
 @attrs.frozen(kw_only=True)

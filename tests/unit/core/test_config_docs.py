@@ -102,14 +102,6 @@ def test_the_examples_of_the_documentation_hold(tmp_path):
         load_configuration(file, environ={})
 
 
-def test_the_python_of_the_documentation_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"<!-- run -->\n```python\n(.*?)```", CONFIGURATION, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "docs/configuration.md", "exec"), {})
-
-
 def test_every_command_has_a_heading_and_an_example():
     for name in _COMMANDS:
         section = COMMAND_LINE.split(f"\n## {name}\n")[1].split("\n## ")[0]

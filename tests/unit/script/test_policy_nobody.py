@@ -20,7 +20,7 @@ from rbee_scheduler import (
 )
 from rbee_scheduler._pipeline import decide
 from rbee_scheduler._plugins import Plugins
-from rbee_scheduler.testing import FakeWorker, fleet, free_workers
+from rbee_scheduler.testing import FakeWorker, VirtualClock, free_workers
 from rbee_scheduler_script import Policy, RhaiScheduler, SelectPolicy, rhai
 from rbee_scheduler_script._sample import sample_request
 
@@ -48,7 +48,10 @@ def decided(source, workers=(), *others, when_none="wait", jobs=(), exclude=(), 
     policy = policy or Policy(source, file="p.rhai")
     chain = Plugins([SelectPolicy(policy, when_none), *others]).chain("script")
     failures = []
-    snapshot = fleet(workers, surroundings=Surroundings(jobs=lambda: list(jobs)))
+    registry = WorkerRegistry(clock=VirtualClock())
+    for worker in workers:
+        registry.add(worker)
+    snapshot = registry.snapshot(surroundings=Surroundings(jobs=lambda: list(jobs)))
     request = sample_request(model="m")
     decision = decide(request, snapshot, chain, on_failure=failures.append, exclude=exclude)
     return decision, failures, policy

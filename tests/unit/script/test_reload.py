@@ -39,10 +39,6 @@ rules:
 """
 
 
-@pytest.fixture(autouse=True)
-def state_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state"
 
 
 def scheduler_of(source=FIRST, **options):
@@ -105,7 +101,7 @@ async def test_a_call_changes_what_decides(told):
     [
         (UNFINISHED, ":2:", ""),
         (WRONG_ANSWER, ":1:1", "dry run for a job of llama-3-8b: answered the number 100"),
-        ("fn other() { 1 }", "", "no function that can be a select"),
+        ("fn other() { 1 }", ":1:1", "decides"),
     ],
 )
 async def test_a_bad_version_is_refused_and_the_old_one_stays(source, place, words, told):
@@ -178,6 +174,7 @@ async def test_rolling_back():
 
 async def test_without_a_place_for_versions_they_are_kept_in_memory(told, tmp_path, monkeypatch):
     (tmp_path / "state").write_text("a file, and no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     scheduler = scheduler_of()
     await scheduler.deployer.deploy(SECOND)
     assert chosen(scheduler) == "gpu-2"

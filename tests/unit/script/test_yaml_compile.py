@@ -147,7 +147,7 @@ def test_no_rule_that_applies_means_nobody():
     assert source("{ model: a }").endswith("    // No rule applies: nobody.\n    ()\n}\n")
 
 
-NASTY = ['"; evil(); "', "${x}", "\\", "*/", "a\nb", "\u2028", "'", "\0"]
+NASTY = ['"; evil(); "', "${x}", "\\", "*/", "a\nb", "a\u2028b", "'", "\0"]
 
 
 @pytest.mark.parametrize("text", NASTY)

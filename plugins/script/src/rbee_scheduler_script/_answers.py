@@ -82,17 +82,23 @@ def _candidate(worker_id: str, view: View) -> str:
         why = f"serves {', '.join(worker.models) or 'nothing'} and not {request.model}"
     elif request.task_type not in worker.capabilities:
         why = f"can't do {request.task_type}"
+    elif worker.free and _is_candidate(worker_id, view):
+        return worker_id
     elif not view.candidates and worker.usable:
         return worker_id  # nobody is free, and this one will be
     elif not worker.free:
         why = _state(worker)
-    elif len(view.candidates) == len(view.snapshot.free(request.model, request.task_type)) or any(
-        other.id == worker_id for other in view.candidates
-    ):
-        return worker_id
     else:
         why = "was dropped by a filter, or has failed this job"
     raise WrongAnswer(f"the worker {worker_id!r}, which {why}", "one of the candidates (workers)")
+
+
+def _is_candidate(worker_id: str, view: View) -> bool:
+    """Whether a free worker that can do the job is a candidate; all are, unless some are gone."""
+    candidates, request = view.candidates, view.request
+    if len(candidates) == len(view.snapshot.free(request.model, request.task_type)):
+        return True
+    return any(other.id == worker_id for other in candidates)
 
 
 def _state(worker: Any) -> str:

@@ -27,6 +27,8 @@ __all__ = ["VersionStore", "state_folder"]
 APP: Final = "rbee-scheduler"
 FORMAT: Final = 1
 KEPT: Final = 50
+# Characters of a digest that make a name: fewer could be meant as a number.
+SHORTEST: Final = 4
 
 
 class VersionStore:
@@ -86,14 +88,15 @@ class VersionStore:
         return _last(self.all(), "deployed")
 
     def find(self, which: str) -> Version:
-        """Return the version of a number, or of a digest by its start.
+        """Return the version of a number, or of a digest by its start (four characters or more).
 
         Raises:
             ConfigError: There is none, or several.
         """
         versions = self.all()
         found = [one for one in versions if str(one.number) == which]
-        found = found or [one for one in versions if which and one.digest.startswith(which)]
+        if not found and len(which) >= SHORTEST:
+            found = [one for one in versions if one.digest.startswith(which)]
         if len({one.digest for one in found}) == 1:
             return found[-1]
         problem = "several versions have" if found else "there is no version"

@@ -186,12 +186,13 @@ def _check_arity(
     known = notes.vocabulary.functions.get(node.name)
     arities = own | (known.arities if known else frozenset())
     if not arities:
-        names = {*notes.vocabulary.functions, *(f.name for f in notes.script.functions)}
-        near = nearest(node.name, names)
-        notes.add(
-            "unknown-function", node, f"there is no function `{node.name}`",
-            f"did you mean `{near}`?" if near else "`policy helpers` lists them",
-        )  # fmt: skip
+        if node.name in notes.vocabulary.absent:
+            hint = "it is left out on purpose: decisions must come out the same when repeated"
+        else:
+            names = {*notes.vocabulary.functions, *(f.name for f in notes.script.functions)}
+            near = nearest(node.name, names)
+            hint = f"did you mean `{near}`?" if near else "`policy helpers` lists them"
+        notes.add("unknown-function", node, f"there is no function `{node.name}`", hint)
     elif count not in arities:
         beside = 1 if as_method else 0
         takes = " or ".join(str(arity - beside) for arity in sorted(arities) if arity >= beside)

@@ -43,6 +43,7 @@ class Vocabulary:
         entries: Entry points by name: the types of their parameters.
         roles: What each entry point has to answer: ``"select"``, ``"filter"`` or ``"score"``.
         globals: Variables that are there without a declaration.
+        absent: Functions of the language that are left out on purpose.
     """
 
     shapes: Mapping[str, Mapping[str, str]]
@@ -51,6 +52,7 @@ class Vocabulary:
     entries: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, str]
     globals: Mapping[str, str] = attrs.field(factory=dict)
+    absent: frozenset[str] = frozenset()
 
     def field(self, shape: str, name: str) -> str | None:
         """Return the type of a field; None when there is none."""
@@ -112,15 +114,16 @@ def standard_vocabulary() -> Vocabulary:
         functions=functions,
         entries=_ENTRIES,
         roles=_ROLES,
+        absent=_ABSENT,
     )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known word that looks most like ``name``; empty when none does."""
     known = list(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return close[0]
-    # `vram` is not close to `vram_free_mb` by letters, yet what was meant.
-    longer = [word for word in known if name in word.split("_")]
-    return min(longer, key=len, default="")
+    close = get_close_matches(name, known, n=1, cutoff=0.8)
+    if not close:
+        # `cost` is not close to `cost_per_token` by letters, yet what was meant.
+        longer = [word for word in known if f"_{name}_" in f"_{word}_"]
+        close = sorted(longer, key=len) or get_close_matches(name, known, n=1, cutoff=0.6)
+    return next(iter(close), "")
