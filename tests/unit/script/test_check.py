@@ -419,7 +419,7 @@ def view():
 def fits(value, kind):
     """Whether a value of a run is of the type that the tables say."""
     if value is None:
-        return kind.endswith("?") or kind == "any"
+        return kind.endswith("?") or kind in ("any", "()")
     stem = bare(kind)
     plain = {
         "string": (str,), "int": (int,), "float": (float,), "number": (int, float),
