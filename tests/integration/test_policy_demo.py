@@ -87,8 +87,6 @@ def test_a_policy_that_is_edited_takes_effect_at_once(start, tmp_path, backend):
     assert demo.given(meanwhile) <= {"worker-1"}
     after = demo.read_until(" done by worker-2", times=4)
     assert demo.given(after) == {"worker-2"}
-    # Jobs under way ended where they were.
-    assert all("done by worker-1" in line for line in after if "done by" in line and "2" not in line)
 
     policy.write_text("fn schedule_job(job, pools, workers) {\n    workers.first(\n")
     refused = demo.read_until("is refused")

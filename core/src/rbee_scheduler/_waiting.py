@@ -175,7 +175,10 @@ class WaitingRoom:
     def _serve(self, lane: Lane, due: Job | None) -> None:
         passed_over = 0
         for job in self._in_order(lane, due):
-            if passed_over >= PASSED_OVER or not self._registry.snapshot().free(*lane):
+            if passed_over >= PASSED_OVER:
+                return
+            # A job that is due is asked again even so: `rbee_no_candidate` may answer anew.
+            if job is not due and not self._registry.snapshot().free(*lane):
                 return
             job.retry_at = None
             try:

@@ -120,7 +120,7 @@ def test_yaml_rules_have_cases_too():
     ("text", "place"),
     [
         ("cases: [{expct: x}]", "p.test.yaml:$.cases[0]"),
-        ("cases: [{job: {model: m}, expect: {worker: a, wait: b}}]", "p.test.yaml:$.cases[0].expect"),
+        ("cases: [{job: {model: m}, expect: {worker: a, wait: b}}]", "p.test.yaml:$.cases[0].exp"),
         ("cases: [{expect: a, job: {modle: m}}]", "p.test.yaml:$.cases[0].job.modle"),
         ("cases: [{expect: a, workers: [{id: 7}]}]", "p.test.yaml:$.cases[0].workers[0]"),
         ("cases: [", "p.test.yaml"),
@@ -162,7 +162,8 @@ def test_every_job_is_accounted_for_and_every_slot_given_back():
 
 
 def test_a_policy_shows_in_the_distribution():
-    report, _ = simulated("fn schedule_job(job, pools, workers) { workers.filter(|w| w.gpus > 1).first() }")
+    several = "fn schedule_job(job, pools, workers) { workers.filter(|w| w.gpus > 1).first() }"
+    report, _ = simulated(several)
     assert {one.worker_id.split("-")[0] for one in report.workers if one.jobs} == {"cuda4"}
     assert report.waited > 0
     refusing, _ = simulated('fn schedule_job(job, pools, workers) { reject("no") }')

@@ -20,7 +20,7 @@ from rbee_scheduler_script import (
     RhaiScheduler,
     watch_policy,
 )
-from rbee_scheduler_script import _reload as room
+from rbee_scheduler_script import _deployer as room
 from rbee_scheduler_script._sample import sample_registry, sample_request
 
 

@@ -16,7 +16,13 @@ from typing import Final
 from rbee_scheduler._events import End, Error, Queued, Started, StreamEvent
 from rbee_scheduler.demo._record import Record
 from rbee_scheduler.demo._server import LlamaServer
-from rbee_scheduler.demo._show import line_of_end, line_of_kill, line_of_move, line_of_note, line_of_worker
+from rbee_scheduler.demo._show import (
+    line_of_end,
+    line_of_kill,
+    line_of_move,
+    line_of_note,
+    line_of_worker,
+)
 
 
 __all__ = ["LiveShow", "clip"]

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rbee_scheduler_script import rhai as rhai
+    from rbee_scheduler_script._deployer import PolicyDeployer as PolicyDeployer
+    from rbee_scheduler_script._deployer import ReloadStatus as ReloadStatus
     from rbee_scheduler_script._helpers import CATALOG as HELPERS
     from rbee_scheduler_script._helpers import Helper as Helper
     from rbee_scheduler_script._helpers import HelperCatalog as HelperCatalog
@@ -32,12 +34,10 @@ if TYPE_CHECKING:
     from rbee_scheduler_script._plugin import rbee_options as rbee_options
     from rbee_scheduler_script._plugin import rbee_register_commands as rbee_register_commands
     from rbee_scheduler_script._policy import Policy as Policy
-    from rbee_scheduler_script._scheduler import RhaiScheduler as RhaiScheduler
-    from rbee_scheduler_script._reload import DeployLocked as DeployLocked
-    from rbee_scheduler_script._reload import PolicyDeployer as PolicyDeployer
-    from rbee_scheduler_script._reload import PolicyRefused as PolicyRefused
-    from rbee_scheduler_script._reload import ReloadStatus as ReloadStatus
+    from rbee_scheduler_script._refusals import DeployLocked as DeployLocked
+    from rbee_scheduler_script._refusals import PolicyRefused as PolicyRefused
     from rbee_scheduler_script._reload import watch_policy as watch_policy
+    from rbee_scheduler_script._scheduler import RhaiScheduler as RhaiScheduler
     from rbee_scheduler_script._status import PolicyStatus as PolicyStatus
     from rbee_scheduler_script._version import Version as Version
     from rbee_scheduler_script._versions import VersionStore as VersionStore
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 
 # Name -> where it is: a room, and its name there when it is another.
 _PLACES = {
-    "DeployLocked": "_reload",
+    "DeployLocked": "_refusals",
     "FilterPolicy": "_hooks",
     "HELPERS": "_helpers:CATALOG",
     "Helper": "_helpers",
     "HelperCatalog": "_helpers",
     "Options": "_plugin",
     "Policy": "_policy",
-    "PolicyDeployer": "_reload",
-    "PolicyRefused": "_reload",
+    "PolicyDeployer": "_deployer",
+    "PolicyRefused": "_refusals",
     "PolicyStatus": "_status",
-    "ReloadStatus": "_reload",
+    "ReloadStatus": "_deployer",
     "RhaiScheduler": "_scheduler",
     "ScorePolicy": "_hooks",
     "SelectPolicy": "_hooks",

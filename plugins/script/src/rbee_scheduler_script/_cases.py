@@ -113,12 +113,15 @@ def cases_beside(policy: str | Path) -> Path:
         ConfigError: There is none.
     """
     path = Path(policy)
-    tried = [path.with_name(stem + suffix) for stem in (path.stem, path.name) for suffix in SUFFIXES]
+    stems = (path.stem, path.name)
+    tried = [path.with_name(stem + suffix) for stem in stems for suffix in SUFFIXES]
     for one in tried:
         if one.is_file():
             return one
     raise ConfigError(
-        "it has no cases", place=str(path), hint=f"write {tried[0].name}, or name a file with --cases"
+        "it has no cases",
+        place=str(path),
+        hint=f"write {tried[0].name}, or name a file with --cases",
     )
 
 
@@ -175,6 +178,6 @@ def _loaded(path: Path) -> Any:
         from ruamel.yaml import YAML
 
         return YAML(typ="safe", pure=True).load(text)
-    except Exception as error:  # noqa: BLE001 - both parsers have many
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"can't be read: {reason}", place=str(path)) from error

@@ -8,8 +8,8 @@ import attrs
 
 from rbee_scheduler_script._policy_text import PolicyText
 from rbee_scheduler_script._trace import Recorder
-from rbee_scheduler_script.rhai import parse
 from rbee_scheduler_script.rhai import _tree as tree
+from rbee_scheduler_script.rhai import parse
 
 
 __all__ = ["Coverage", "coverage_of"]

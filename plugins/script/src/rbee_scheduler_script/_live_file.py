@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -41,7 +41,11 @@ class LiveFile:
     """
 
     def __init__(
-        self, path: str | Path, *, role: Role | Literal[""] = "", versions: VersionStore | None = None
+        self,
+        path: str | Path,
+        *,
+        role: Role | Literal[""] = "",
+        versions: VersionStore | None = None,
     ) -> None:
         self.path = Path(path)
         self.versions = versions or VersionStore.of_file(self.path)
@@ -73,7 +77,7 @@ class LiveFile:
         self._note_present()
         found = self._review(text, file, snapshot)
         facts = [attrs.asdict(remark) for remark in found.remarks]
-        about = {"author": author, "file": file, "findings": facts}
+        about: dict[str, Any] = {"author": author, "file": file, "findings": facts}
         if found.candidate is None:
             return self.versions.add(text, state="refused", **about), found
         # The list first: who watches the file finds the author there.

@@ -117,8 +117,9 @@ class Policy:
         """
         made = copy(self)
         made.max_failures = 0
-        made._logger = _silent()
-        made._wanted_role = self.role  # what it is listed for does not change under way
+        made._logger = _silent()  # noqa: SLF001 - its own class
+        # What it is listed for does not change under way.
+        made._wanted_role = self.role  # noqa: SLF001 - its own class
         made.load(source)
         return made
 
@@ -268,7 +269,8 @@ class Policy:
 
 
 def _silent() -> logging.Logger:
-    logger = logging.Logger("rbee_scheduler.policy.candidate")
+    # Not from getLogger, which would keep it, and hand its lines to the application's handlers.
+    logger = logging.Logger("rbee_scheduler.policy.candidate")  # noqa: LOG001
     logger.disabled = True
     return logger
 

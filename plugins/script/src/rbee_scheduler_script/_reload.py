@@ -1,271 +1,27 @@
-"""New versions of a policy while it decides: reviewed aside, swapped between two decisions.
-
-A version comes by a file that changed (`watch_policy`) or by a call (`PolicyDeployer.deploy`). It
-is checked, compiled and tried in another thread; the thread that decides only swaps. A job under
-way stays on the worker that the old version gave it.
-"""
+"""A policy's file, watched: what is saved to it is deployed."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-import attrs
 
-from rbee_scheduler import ConfigError, PolicyError, Snapshot
-from rbee_scheduler_script._policy import Policy, read_policy
-from rbee_scheduler_script._policy_text import PolicyText
-from rbee_scheduler_script._review import Review, review
-from rbee_scheduler_script._version import Version, digest_of
-from rbee_scheduler_script._versions import VersionStore
+from rbee_scheduler import PolicyError
+from rbee_scheduler_script._deployer import PolicyDeployer
+from rbee_scheduler_script._refusals import PolicyRefused
 
 
-__all__ = ["DeployLocked", "PolicyDeployer", "PolicyRefused", "ReloadStatus", "watch_policy"]
-
-PLATFORM: Final = "platform"
+__all__ = ["watch_policy"]
 
 # The system tells of changes at once; how long several are gathered, ms.
 GATHER_MS: Final = 50
 # Where it does not tell (network file systems), they are seen after so many ms.
 LOOK_MS: Final = 1000
-
-
-class PolicyRefused(PolicyError):
-    """Raised when a new version is refused; the old one goes on deciding.
-
-    Attributes:
-        version: The refused one, with its findings.
-    """
-
-    code = "POLICY_REFUSED"
-
-    def __init__(self, version: Version) -> None:
-        self.version = version
-        first, *others = [f for f in version.findings if f["severity"] == "error"]
-        more = f" (and {len(others)} more)" if others else ""
-        super().__init__(
-            f"{first['message']}{more}; {version.name} is refused, the old one stays",
-            place=first["place"],
-            hint=first["hint"],
-        )
-
-
-class DeployLocked(PolicyError):
-    """Raised when policies can't be deployed here: the platform's scheduler is immutable."""
-
-    code = "DEPLOY_LOCKED"
-
-
-@attrs.frozen(kw_only=True)
-class ReloadStatus:
-    """How the deploying of a policy stands.
-
-    Attributes:
-        state: ``"deployed"``, ``"refused"`` (the newest version was; an older one decides), or
-            ``"locked"``.
-        version: The version that decides.
-        refused: The newest one, when it was refused.
-        reloads: How often another version was taken since the start.
-    """
-
-    state: Literal["deployed", "refused", "locked"]
-    version: Version
-    refused: Version | None
-    reloads: int
-
-
-class PolicyDeployer:
-    """Takes new versions of one policy.
-
-    Args:
-        policy: The policy that decides.
-        snapshot: Gives the present fleet for dry runs; None: there are none.
-        text: The policy as it was written, where that is not the Rhai that runs (YAML).
-        versions: Where versions are kept; None: in memory.
-        locked: Whether deploying is refused, as in platform mode.
-        logger: ``rbee_scheduler.policy`` by default.
-
-    Example:
-        >>> deployer = PolicyDeployer(Policy("fn score(job, worker) { worker.load }"))
-        >>> deployer.status().version.number
-        1
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        snapshot: Callable[[], Snapshot] | None = None,
-        *,
-        text: str | None = None,
-        versions: VersionStore | None = None,
-        locked: bool = False,
-        logger: logging.Logger | None = None,
-    ) -> None:
-        self.policy = policy
-        self.versions = versions or VersionStore()
-        self._snapshot = snapshot
-        self._locked = locked
-        self._logger = logger or logging.getLogger("rbee_scheduler.policy")
-        self._lock = anyio.Lock()
-        self._reloads = 0
-        self._refused: Version | None = None
-        self._seen = digest_of(policy.source if text is None else text)
-        self._version = self._keep(policy.source if text is None else text, policy.file, "")
-
-    def status(self) -> ReloadStatus:
-        """Return how the deploying stands."""
-        state: Literal["deployed", "refused", "locked"] = (
-            "locked" if self._locked else "refused" if self._refused else "deployed"
-        )
-        return ReloadStatus(
-            state=state, version=self._version, refused=self._refused, reloads=self._reloads
-        )
-
-    async def deploy(self, text: str, *, author: str = "", file: str = "") -> Version:
-        """Let another version decide from now on.
-
-        The same text again wakes a policy that was set aside.
-
-        Args:
-            text: The policy, Rhai or YAML.
-            author: Who wants it, for the list of versions.
-            file: Name of the file it came from; a suffix ``.yaml`` says that it is YAML.
-
-        Returns:
-            The version, which decides now.
-
-        Raises:
-            PolicyRefused: It is no good; the one that decided stays.
-            DeployLocked: Nothing can be deployed here.
-        """
-        async with self._lock:
-            snapshot = None if self._snapshot is None else self._snapshot()
-            self._check_unlocked(snapshot)
-            file = file or self.policy.file
-            found = await anyio.to_thread.run_sync(
-                partial(review, self.policy, text, file=file, snapshot=snapshot)
-            )
-            # Both happen, or neither: what decides is what the list says.
-            with anyio.CancelScope(shield=True):
-                if found.candidate is None:
-                    raise await self._refuse(found, author)
-                return await self._take(found, found.candidate, author)
-
-    async def rollback(self, which: str = "", *, author: str = "") -> Version:
-        """Let an older version decide again; it passes the same review.
-
-        Args:
-            which: Its number, or the start of its digest; empty: the one before.
-            author: Who wants it.
-
-        Raises:
-            ConfigError: There is no such version.
-            PolicyRefused: It does not pass today.
-            DeployLocked: Nothing can be deployed here.
-        """
-        find = self.versions.before if not which else partial(self.versions.find, which)
-        version = await anyio.to_thread.run_sync(find)
-        return await self.deploy(version.source, author=author, file=version.file)
-
-    async def reload(self, path: str | Path | None = None, *, author: str = "") -> Version | None:
-        """Deploy what the policy's file holds now, if that has changed since the last look.
-
-        A policy that was set aside comes back, also when nothing has changed.
-
-        Args:
-            path: The file; the policy's own by default.
-            author: For the list of versions.
-
-        Returns:
-            The version that decides now; None when the file says nothing new.
-
-        Raises:
-            PolicyRefused: It is no good.
-            DeployLocked: Nothing can be deployed here.
-            PolicyError: The file can't be read.
-        """
-        text = await anyio.to_thread.run_sync(read_policy, path or self.policy.file)
-        digest = digest_of(text)
-        # A blank file is one that is being written.
-        known = digest == self._seen and not self.policy.set_aside
-        if known or not text.strip():
-            return None
-        self._seen = digest
-        return await self.deploy(text, author=author)
-
-    # ---- inside ------------------------------------------------------------------------
-
-    def _check_unlocked(self, snapshot: Snapshot | None) -> None:
-        mode = "" if snapshot is None else snapshot.surroundings.mode
-        if self._locked or mode == PLATFORM:
-            raise DeployLocked(
-                "policies can't be deployed here: the scheduler is immutable",
-                place=self.policy.file,
-                hint="change the deployment, and start it anew",
-            )
-
-    async def _take(self, found: Review, candidate: Policy, author: str) -> Version:
-        # This task runs where decisions are made, so none is under way here.
-        self.policy.adopt(candidate)
-        text = found.text
-        self._seen, self._refused = digest_of(text.text), None
-        self._version = await anyio.to_thread.run_sync(
-            partial(self._keep, text.text, text.file, author, _facts(found))
-        )
-        self._reloads += 1
-        for remark in found.remarks:
-            self._logger.warning("policy %s: %s", self.policy.name, remark)
-        by = f", by {author}" if author else ""
-        self._logger.info(
-            "policy %s: %s of %s decides now%s",
-            self.policy.name, self._version.name, text.file, by,
-        )  # fmt: skip
-        return self._version
-
-    async def _refuse(self, found: Review, author: str) -> PolicyRefused:
-        text = found.text
-        self._refused = await anyio.to_thread.run_sync(
-            partial(self._keep_refused, text, author, found)
-        )
-        for remark in found.errors:
-            self._logger.error(
-                "policy %s: %s is refused, %s stays: %s",
-                self.policy.name, self._refused.name, self._version.name, remark,
-            )  # fmt: skip
-        return PolicyRefused(self._refused)
-
-    def _keep_refused(self, text: PolicyText, author: str, found: Review) -> Version:
-        refused = self._keep(text.text, text.file, author, _facts(found), state="refused")
-        current = self.versions.current()
-        if current is None or current.digest != self._version.digest:
-            # Another process noted it as deployed before this one looked at it.
-            old = self._version
-            self._version = self._keep(old.source, old.file, old.author)
-        return refused
-
-    def _keep(
-        self,
-        text: str,
-        file: str,
-        author: str,
-        findings: tuple[Mapping[str, Any], ...] = (),
-        *,
-        state: Literal["deployed", "refused"] = "deployed",
-    ) -> Version:
-        """Note a version; where the list can't be written, in memory from then on."""
-        about: dict[str, Any] = {"author": author, "file": file, "findings": findings}
-        try:
-            return self.versions.add(text, state=state, **about)
-        except ConfigError as error:
-            self._logger.warning("%s; versions are kept in memory", error)
-            self.versions = self.versions.in_memory()
-            return self.versions.add(text, state=state, **about)
 
 
 @asynccontextmanager
@@ -281,7 +37,7 @@ async def watch_policy(
         path: The file; the policy's own by default.
         polling: Whether to look again and again instead of being told; None: as the system can.
     """
-    file = Path(path or deployer.policy.file)
+    file = _absolute(path or deployer.policy.file)
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(_watch, deployer, file, stop, polling=polling))
@@ -301,7 +57,7 @@ async def _watch(
 
     # The folder, because editors put another file in the place of the old one.
     changes = awatch(
-        file.absolute().parent,
+        file.parent,
         watch_filter=None,
         step=GATHER_MS,
         debounce=4 * GATHER_MS,
@@ -313,7 +69,7 @@ async def _watch(
         ignore_permission_denied=True,
     )
     signature: Any = None
-    logger = deployer._logger  # noqa: SLF001 - one room
+    logger = deployer.logger
     while True:
         try:
             # Before the first wait, too: the file may have changed since it was read.
@@ -332,7 +88,8 @@ async def _watch(
                 return
             # Such as: the user's limit of watches is reached.
             logger.warning("policy %s: %s; looking every second", deployer.policy.name, error)
-            return await _watch(deployer, file, stop, polling=True)
+            await _watch(deployer, file, stop, polling=True)
+            return
         except Exception:
             logger.exception("policy %s: a reload failed", deployer.policy.name)
 
@@ -346,5 +103,6 @@ def _signature(file: Path) -> tuple[int, ...] | None:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _facts(found: Review) -> tuple[Mapping[str, Any], ...]:
-    return tuple(attrs.asdict(remark) for remark in found.remarks)
+def _absolute(path: str | Path) -> Path:
+    # Once, at the start: whoever changes the process's folder does not move the policy.
+    return Path(path).absolute()

@@ -6,7 +6,7 @@ thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -31,6 +31,13 @@ Severity = Literal["error", "warning", "info"]
 
 # Models that a dry run asks for: a bad policy fails on the first one, mostly.
 TRIED_MODELS: Final = 8
+
+_HOOKS: Final[Mapping[str, str]] = {
+    "select": "rbee_select_worker",
+    "filter": "rbee_filter_workers",
+    "soft-filter": "rbee_filter_workers",
+    "score": "rbee_score_workers",
+}
 
 JOB_ID: Final = "dry-run"
 A_MINUTE: Final = 60_000.0
@@ -117,7 +124,7 @@ def check_text(written: PolicyText) -> tuple[Remark, ...]:
 
     return tuple(
         Remark(
-            severity=finding.severity,
+            severity="error" if finding.severity == "error" else "warning",
             code=finding.code,
             place=written.place(finding.line, finding.column),
             message=finding.message,
@@ -148,23 +155,18 @@ def try_out(policy: Policy, snapshot: Snapshot) -> tuple[Remark, ...]:
             failed.append((request.model, error))
     if not failed:
         return ()
-    model, error = failed[0]
+    model, failure = failed[0]
     what = f"dry run for a job of {model}: "
     severity: Severity = "error" if len(failed) == tried else "warning"
-    return (remark_of(error, policy.file, what=what, severity=severity),)
+    return (remark_of(failure, policy.file, what=what, severity=severity),)
 
 
 def _decider(policy: Policy) -> Callable[..., Any]:
     """Return the hook with which a policy decides, as plugins call it."""
-    plugin: Any = as_plugin(policy)
+    carrier: Any = as_plugin(policy)
     if policy.role == "select":
-        (strategy,) = plugin.rbee_register_strategies().values()
-        hook: Callable[..., Any] = strategy.rbee_select_worker
-        return hook
-    if policy.role == "score":
-        hook = plugin.rbee_score_workers
-        return hook
-    hook = plugin.rbee_filter_workers
+        (carrier,) = carrier.rbee_register_strategies().values()
+    hook: Callable[..., Any] = getattr(carrier, _HOOKS[policy.role])
     return hook
 
 

@@ -18,7 +18,7 @@ from rbee_scheduler_script._watching import deployer_of
 
 
 if TYPE_CHECKING:
-    from rbee_scheduler_script._reload import PolicyDeployer
+    from rbee_scheduler_script._deployer import PolicyDeployer
 
 
 __all__ = ["RhaiScheduler"]

@@ -12,7 +12,7 @@ from rbee_scheduler import InferenceRequest
 from rbee_scheduler_script import rhai
 from rbee_scheduler_script._policy import Policy
 from rbee_scheduler_script._policy_text import PolicyText
-from rbee_scheduler_script._problems import scrubbed
+from rbee_scheduler_script._secrets import scrubbed
 from rbee_scheduler_script.rhai._traced import compile_traced
 
 

@@ -8,11 +8,8 @@ may name tenants and prices.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +17,12 @@ import attrs
 
 from rbee_scheduler import Clock, ConfigError, SystemClock
 from rbee_scheduler_script._version import Version, VersionState, digest_of
+from rbee_scheduler_script._versions_file import locked, read_versions, write_versions
 
 
 __all__ = ["VersionStore", "state_folder"]
 
 APP: Final = "rbee-scheduler"
-FORMAT: Final = 1
 KEPT: Final = 50
 # Characters of a digest that make a name: fewer could be meant as a number.
 SHORTEST: Final = 4
@@ -81,7 +78,7 @@ class VersionStore:
         Raises:
             ConfigError: The file can't be read, or is something else.
         """
-        return self._memory if self.path is None else _read(self.path)
+        return self._memory if self.path is None else read_versions(self.path)
 
     def current(self) -> Version | None:
         """Return the version that is deployed."""
@@ -145,7 +142,7 @@ class VersionStore:
             ConfigError: The file can't be written.
         """
         digest = digest_of(source)
-        with self._locked():
+        with locked(self.path):
             versions = self.all()
             latest = _last(versions, state)
             newest = versions[-1] if versions else None
@@ -179,39 +176,7 @@ class VersionStore:
         if self.path is None:
             self._memory = versions
             return
-        document = {"format": FORMAT, "versions": [one.to_dict(source=True) for one in versions]}
-        try:
-            _write_whole(self.path, json.dumps(document, ensure_ascii=False, indent=1))
-        except OSError as error:
-            raise ConfigError(
-                f"the versions can't be written: {error.strerror or error}",
-                place=str(self.path),
-                hint="point XDG_STATE_HOME to a folder that can be",
-            ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes from adding meanwhile, where the system has advisory locks."""
-        lock = _locker()
-        if self.path is None or lock is None:
-            yield
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(
-                self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"the versions can't be written: {error.strerror or error}",
-                place=str(self.path.parent),
-                hint="point XDG_STATE_HOME to a folder that can be",
-            ) from error
-        try:
-            lock(handle)
-            yield
-        finally:
-            os.close(handle)  # the lock goes with it
+        write_versions(self.path, versions)
 
 
 def state_folder() -> Path:
@@ -230,58 +195,6 @@ def state_folder() -> Path:
             "there is no home folder to keep versions in", hint="set XDG_STATE_HOME"
         ) from error
     return base / APP / "policies"
-
-
-# ---- the file ------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> tuple[Version, ...]:
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, str(getattr(error, "strerror", None) or error)) from error
-    try:
-        if document["format"] != FORMAT:
-            raise ValueError(f"its format is {document['format']!r}")
-        names = {field.name for field in attrs.fields(Version)}
-        rows = [
-            {key: value for key, value in row.items() if key in names}
-            for row in document["versions"]
-        ]
-        return tuple(Version(**row | {"findings": tuple(row["findings"])}) for row in rows)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
-
-
-def _unreadable(path: Path, reason: str) -> ConfigError:
-    return ConfigError(
-        f"no list of versions: {reason}", place=str(path), hint="move it away, and deploy anew"
-    )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replace a file by another one, which only its owner may read (`mkstemp` sees to it)."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, part = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
-def _locker() -> Callable[[int], None] | None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has other locks; a lost version is the worst there
-        return None
-    return lambda handle: fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _superseded(version: Version) -> Version:

@@ -12,7 +12,7 @@ from rbee_scheduler_script._policy_text import PolicyText
 
 
 if TYPE_CHECKING:
-    from rbee_scheduler_script._reload import PolicyDeployer
+    from rbee_scheduler_script._deployer import PolicyDeployer
 
 
 __all__ = ["deployer_of", "watching"]
@@ -37,7 +37,7 @@ def watching(policy: Policy, text: PolicyText) -> Companion:
 
 def deployer_of(policy: Policy, text: PolicyText, registry: WorkerRegistry) -> PolicyDeployer:
     """Return what deploys versions of ``policy``, which are kept in the user's state folder."""
-    from rbee_scheduler_script._reload import PolicyDeployer
+    from rbee_scheduler_script._deployer import PolicyDeployer
     from rbee_scheduler_script._versions import VersionStore
 
     try:

@@ -1,5 +1,6 @@
 """Nobody is free: the first opinion decides, and may have a worker started."""
 
+import anyio
 import pytest
 
 from rbee_scheduler import (
@@ -14,7 +15,7 @@ from rbee_scheduler import (
     WorkerRegistry,
     hookimpl,
 )
-from rbee_scheduler.testing import FakeWorker
+from rbee_scheduler.testing import FakeWorker, VirtualClock
 
 
 START = PoolCommand(kind="start_worker", pool_id="lab", model_ref="m")
@@ -89,6 +90,31 @@ def test_it_is_not_asked_while_somebody_is_free():
     free = Worker(id="w", url="http://127.0.0.1:8080", model="m")
     assert scheduler(asked, workers=[free]).explain(request()).worker_id == "w"
     assert asked.asked == 0
+
+
+async def test_a_wait_with_a_time_is_asked_again_at_that_time():
+    clock = VirtualClock()
+    asked = []
+
+    class Patient:
+        @hookimpl
+        def rbee_no_candidate(self, snapshot):
+            asked.append(clock.monotonic())
+            return Reject("no worker came") if len(asked) == 3 else Wait("soon", retry_after=2.0)
+
+    events = []
+
+    async def run(made):
+        async with made.stream(request()) as stream:
+            events.extend([event async for event in stream])
+
+    async with Scheduler(WorkerRegistry(clock=clock), [Patient()]) as made:
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, made)
+            await clock.run_for(10)
+    assert asked == [0.0, 2.0, 4.0]
+    assert [event.type for event in events] == ["queued", "error"]
+    assert events[-1].error.message == "no worker came"
 
 
 async def test_the_first_worker_of_a_model_is_started_and_serves():

@@ -60,7 +60,9 @@ def registry_of(workers: str | None, source: DeploymentSource) -> WorkerRegistry
     return deployment.make_registry()
 
 
-def explain_with(policy: Policy, registry: WorkerRegistry, request: InferenceRequest) -> Explanation:
+def explain_with(
+    policy: Policy, registry: WorkerRegistry, request: InferenceRequest
+) -> Explanation:
     """Return what the shipped decision makes of ``request`` with ``policy`` alone."""
     from rbee_scheduler import Scheduler, SchedulerConfig
     from rbee_scheduler_script._hooks import as_plugin
@@ -69,7 +71,7 @@ def explain_with(policy: Policy, registry: WorkerRegistry, request: InferenceReq
     return scheduler.explain(attrs.evolve(request, strategy=None))
 
 
-def compiled_policy(text: PolicyText, role: str | None, **options: Any) -> Policy:
+def compiled_policy(text: PolicyText, role: Any, **options: Any) -> Policy:
     """Return the policy, compiled.
 
     Raises:

@@ -87,8 +87,10 @@ def _text(report: SimulationReport, output: Output) -> str:
         ("cost of all tokens", f"{report.cost:.6f}"),
         (
             "time per decision",
-            f"p50 {report.decision_p50:.0f} us, p99 {report.decision_p99:.0f} us "
-            f"({report.decisions} decisions)",
+            (
+                f"p50 {report.decision_p50:.0f} us, p99 {report.decision_p99:.0f} us "
+                f"({report.decisions} decisions)"
+            ),
         ),
     ]
     lines = [output.table(("figure", "value"), figures), ""]
