@@ -107,6 +107,7 @@ def run_plain(page, names):
 @pytest.mark.parametrize(("page", "backend"), list(examples()))
 def test_the_examples_of_a_page_run(page, backend, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     names = {"__name__": "example"}
     if page.is_async:
         anyio.run(run_async, page, names, backend=backend)

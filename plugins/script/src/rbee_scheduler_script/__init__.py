@@ -20,8 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rbee_scheduler_script import rhai as rhai
+    from rbee_scheduler_script._check import Finding as Finding
+    from rbee_scheduler_script._check import Function as Function
+    from rbee_scheduler_script._check import Vocabulary as Vocabulary
+    from rbee_scheduler_script._check import check as check
+    from rbee_scheduler_script._check import findings_as_json as findings_as_json
+    from rbee_scheduler_script._check import findings_as_text as findings_as_text
     from rbee_scheduler_script._deployer import PolicyDeployer as PolicyDeployer
     from rbee_scheduler_script._deployer import ReloadStatus as ReloadStatus
+    from rbee_scheduler_script._format import format_source as format_source
     from rbee_scheduler_script._helpers import CATALOG as HELPERS
     from rbee_scheduler_script._helpers import Helper as Helper
     from rbee_scheduler_script._helpers import HelperCatalog as HelperCatalog
@@ -41,12 +48,20 @@ if TYPE_CHECKING:
     from rbee_scheduler_script._status import PolicyStatus as PolicyStatus
     from rbee_scheduler_script._version import Version as Version
     from rbee_scheduler_script._versions import VersionStore as VersionStore
+    from rbee_scheduler_script._yaml import CompiledPolicy as CompiledPolicy
+    from rbee_scheduler_script._yaml import RulesError as RulesError
+    from rbee_scheduler_script._yaml import compile_yaml as compile_yaml
+    from rbee_scheduler_script._yaml import json_schema as json_schema
+    from rbee_scheduler_script._yaml_scheduler import YamlScheduler as YamlScheduler
 
 
 # Name -> where it is: a room, and its name there when it is another.
 _PLACES = {
+    "CompiledPolicy": "_yaml",
     "DeployLocked": "_refusals",
     "FilterPolicy": "_hooks",
+    "Finding": "_check",
+    "Function": "_check",
     "HELPERS": "_helpers:CATALOG",
     "Helper": "_helpers",
     "HelperCatalog": "_helpers",
@@ -57,11 +72,20 @@ _PLACES = {
     "PolicyStatus": "_status",
     "ReloadStatus": "_deployer",
     "RhaiScheduler": "_scheduler",
+    "RulesError": "_yaml",
     "ScorePolicy": "_hooks",
     "SelectPolicy": "_hooks",
     "Version": "_version",
     "VersionStore": "_versions",
+    "Vocabulary": "_check",
+    "YamlScheduler": "_yaml_scheduler",
     "as_plugin": "_hooks",
+    "check": "_check",
+    "compile_yaml": "_yaml",
+    "findings_as_json": "_check",
+    "findings_as_text": "_check",
+    "format_source": "_format",
+    "json_schema": "_yaml",
     "rbee_configure": "_plugin",
     "rbee_options": "_plugin",
     "rbee_register_commands": "_plugin",
@@ -70,9 +94,11 @@ _PLACES = {
 }
 
 __all__ = [
-    "HELPERS", "DeployLocked", "FilterPolicy", "Helper", "HelperCatalog", "Options", "Policy",
-    "PolicyDeployer", "PolicyRefused", "PolicyStatus", "ReloadStatus", "RhaiScheduler",
-    "ScorePolicy", "SelectPolicy", "Version", "VersionStore", "as_plugin", "rbee_configure",
+    "HELPERS", "CompiledPolicy", "DeployLocked", "FilterPolicy", "Finding", "Function", "Helper",
+    "HelperCatalog", "Options", "Policy", "PolicyDeployer", "PolicyRefused", "PolicyStatus",
+    "ReloadStatus", "RhaiScheduler", "RulesError", "ScorePolicy", "SelectPolicy", "Version",
+    "VersionStore", "Vocabulary", "YamlScheduler", "as_plugin", "check", "compile_yaml",
+    "findings_as_json", "findings_as_text", "format_source", "json_schema", "rbee_configure",
     "rbee_options", "rbee_register_commands", "rhai", "watch_policy",
 ]  # fmt: skip
 

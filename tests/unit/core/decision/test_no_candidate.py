@@ -108,10 +108,12 @@ async def test_a_wait_with_a_time_is_asked_again_at_that_time():
         async with made.stream(request()) as stream:
             events.extend([event async for event in stream])
 
-    async with Scheduler(WorkerRegistry(clock=clock), [Patient()]) as made:
-        async with anyio.create_task_group() as group:
-            group.start_soon(run, made)
-            await clock.run_for(10)
+    async with (
+        Scheduler(WorkerRegistry(clock=clock), [Patient()]) as made,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(run, made)
+        await clock.run_for(10)
     assert asked == [0.0, 2.0, 4.0]
     assert [event.type for event in events] == ["queued", "error"]
     assert events[-1].error.message == "no worker came"
