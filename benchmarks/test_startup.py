@@ -10,18 +10,18 @@ import pytest
 
 
 PROGRAMS = {
-    "python": "pass",
-    "import rbee_scheduler": "import rbee_scheduler",
-    "import hookimpl": "from rbee_scheduler import hookimpl",
-    "import Scheduler": "from rbee_scheduler import Scheduler",
-    "help": "from rbee_scheduler.cli import main; main(['--help'])",
-    "plugins": "from rbee_scheduler.cli import main; main(['plugins'])",
+    "python": ["-c", "pass"],
+    "import rbee_scheduler": ["-c", "import rbee_scheduler"],
+    "import hookimpl": ["-c", "from rbee_scheduler import hookimpl"],
+    "import Scheduler": ["-c", "from rbee_scheduler import Scheduler"],
+    "rbee-scheduler --help": ["-m", "rbee_scheduler", "--help"],
+    "rbee-scheduler plugins": ["-m", "rbee_scheduler", "plugins"],
 }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_start(benchmark, program):
-    command = [sys.executable, "-c", PROGRAMS[program]]
+    command = [sys.executable, *PROGRAMS[program]]
 
     def start():
         return subprocess.run(command, stdout=subprocess.DEVNULL, check=True).returncode

@@ -58,7 +58,9 @@ def test_all_scripts_of_the_conformance_suite():
         assert all(line == line.rstrip() for line in formatted.split("\n") if "`" not in source)
 
 
-BLANKS = st.sampled_from(["", " ", "  ", "\n", "\n\n\n", "\t", " // c\n", "\n// own\n", " /* b */ "])
+BLANKS = st.sampled_from(
+    ["", " ", "  ", "\n", "\n\n\n", "\t", " // c\n", "\n// own\n", " /* b */ "]
+)
 
 
 @given(st.sampled_from(SOURCES), st.data())

@@ -157,7 +157,9 @@ SELECTS = {
     "workers.filter(backend == 'cuda' && model == job.model).last()": lambda j, ws: next(
         (w for w in reversed(ws) if w["backend"] == "cuda" and w["model"] == j["model"]), None
     ),
-    "workers.filter(|x| x.id != 'w0').take(1)": lambda _j, ws: [w for w in ws if w["id"] != "w0"][:1],
+    "workers.filter(|x| x.id != 'w0').take(1)": lambda _j, ws: [
+        w for w in ws if w["id"] != "w0"
+    ][:1],
 }  # fmt: skip
 
 
@@ -280,5 +282,7 @@ def test_long_conditions_fit_into_a_function(count):
         {"rules": [{"condition": {"any": [{"not": {"all": parts}}, {"all": parts[:7]}]},
                     "action": {"use": "platform-scheduler"}}]}
     )  # fmt: skip
-    program = rhai.compile(compile_yaml(text).rhai_source, functions={"platform_schedule": lambda: 0})
+    program = rhai.compile(
+        compile_yaml(text).rhai_source, functions={"platform_schedule": lambda: 0}
+    )
     assert program.call("schedule_job", {"max_tokens": count - 1}, [], []) == 0

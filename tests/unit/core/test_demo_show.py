@@ -1,5 +1,6 @@
 """The demo's records, its report, and what it shows, without a worker or a terminal."""
 
+import logging
 import re
 from os import terminal_size
 
@@ -17,6 +18,7 @@ from rbee_scheduler import (
     WorkerError,
 )
 from rbee_scheduler.demo._live import LiveShow, clip
+from rbee_scheduler.demo._notes import policy_notes
 from rbee_scheduler.demo._record import Record, report_of
 from rbee_scheduler.demo._scenario import Scenario
 from rbee_scheduler.demo._show import PlainShow, SilentShow
@@ -270,3 +272,27 @@ def test_a_small_terminal_is_enough():
 )  # fmt: skip
 def test_clip(text, columns, expected):
     assert clip(text, columns) == expected
+
+
+async def test_what_the_log_says_of_policies_is_shown(caplog):
+    said = []
+    show = PlainShow(said.append)
+    logger = logging.getLogger("rbee_scheduler.policy")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    async with policy_notes(show.note):
+        logger.info("policy %s: version 2\n decides now", "p")
+        logger.debug("too much")
+        logging.getLogger("rbee_scheduler").warning("something else")
+    logger.info("later")
+    assert said == ["*** policy p: version 2 decides now\n"]
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
+    SilentShow().note("nothing")
+
+
+def test_a_note_stays_above_the_block():
+    terminal, now = Terminal(), [0.0]
+    show = live(terminal, now)
+    show.begin({"w1": Server()}, "policy")
+    show.note("policy p: version 2 decides now")
+    above = terminal.lines.index("*** policy p: version 2 decides now")
+    assert terminal.lines[above + 1].endswith("0/4 done, 0.0 s, policy")

@@ -283,11 +283,15 @@ async def test_hook_rbee_lifespan(caplog):
         lives("c", enter=RuntimeError("no price list")), plugin(rbee_lifespan=lambda: 7),
     ]  # fmt: skip
     scheduler = Scheduler(registry, plugins)
-    # How the block ends is its own business: no group of exceptions around this one.
-    with pytest.raises(LookupError):
+
+    async def block():
         async with scheduler:
             told.append("block")
             raise LookupError
+
+    # How the block ends is its own business: no group of exceptions around this one.
+    with pytest.raises(LookupError):
+        await block()
     assert told == [
         ("a", "entered", 1), ("b", "entered", 1), ("c", "entered", 1), "block",
         ("b", "left"), ("a", "left"),

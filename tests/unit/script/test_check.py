@@ -36,9 +36,7 @@ def found(body, *, head="fn schedule_job(job, pools, workers)", rest=""):
     """Return ``code:word`` of what is found in the body of a policy."""
     source = f"{head} {{\n{body}\n}}\n{rest}"
     lines = source.split("\n")
-    return [
-        (f.code, lines[f.line - 1][f.column - 1 : f.end_column - 1]) for f in check(source)
-    ]
+    return [(f.code, lines[f.line - 1][f.column - 1 : f.end_column - 1]) for f in check(source)]
 
 
 def hint(body, code):
@@ -59,10 +57,9 @@ def test_nothing_is_found_in_good_policies(path):
     "body",
     [
         "let w = workers.first(); if w == () { return (); } w.id",
-        "workers.filter(|w| w.geo != () && w.geo.region == \"eu\").first()",
+        'workers.filter(|w| w.geo != () && w.geo.region == "eu").first()',
         "workers.filter(|w| w.labels.zone == 5).first()",
-        "let best = (); for w in workers { if best == () || w.load < best.load { best = w; } } "
-        "best",
+        "let best = (); for w in workers { if best == () || w.load < best.load { best = w; } } ()",
         "for (w, i) in workers { if i > 2 && w.gpus > 1 { return w; } } ()",
         "let m = #{}; m.count = 1; m.count += 1; if m.count == 2 { workers[0] } else { () }",
         "let w = workers[0]; w.mark = 5; if w.mark > 3 { w } else { () }",
@@ -70,19 +67,19 @@ def test_nothing_is_found_in_good_policies(path):
         "workers.reduce(|a, w| if a == () || w.load < a.load { w } else { a }, ())",
         "let f = |w| w.load; workers.min_by(f)",
         "workers.group_by(|w| w.pool_id).values()[0].least_loaded()",
-        "if job.deadline > now() { workers.first() } else { reject(\"late\") }",
+        'if job.deadline > now() { workers.first() } else { reject("late") }',
         "let n = 0; while n < 5 { n += 1; } workers[n]",
         "loop { break workers.first(); }",
-        "switch job.type { \"a\" | \"b\" => workers.first(), _ => reject(`no ${job.type}`) }",
+        'switch job.type { "a" | "b" => workers.first(), _ => reject(`no ${job.type}`) }',
         "try { workers.first() } catch (e) { log_error(e.message); () }",
         "get_model(job.model)?.vram_required_bytes ?? return workers.first(); workers.last()",
-        "if job.priority in [\"batch\"] { workers.first() } else { throw \"x\"; }",
+        'if job.priority in ["batch"] { workers.first() } else { throw "x"; }',
         "let t = tenant_remaining_quota(job.tenant_id); if t < 5 { return (); } workers.first()",
         "workers.filter(|w| w.models.contains(job.model) && w.models.len > 0).first()",
         "find_gpus_with_vram(5)[0].pool_id",
         "workers.sort(|a, b| a.load - b.load); workers.first()",
-        "let w = workers.take(2).most_vram_free(); let id = if w == () { \"\" } else { w.id }; id",
-        "is_def_var(\"x\"); workers.first()",
+        'let w = workers.take(2).most_vram_free(); let id = if w == () { "" } else { w.id }; id',
+        'is_def_var("x"); workers.first()',
         "let x = ctx!(); workers.first()",
     ],
 )  # fmt: skip
@@ -98,9 +95,9 @@ def test_nothing_is_found_in_good_code(body):
     ("body", "word", "said"),
     [
         ("workers.filter(|w| w.gpu > 1).first()", "gpu", "did you mean `gpus`?"),
-        ("workers.filter(|w| w[\"gpu\"] > 1).first()", '"gpu"', "did you mean `gpus`?"),
+        ('workers.filter(|w| w["gpu"] > 1).first()', '"gpu"', "did you mean `gpus`?"),
         ("workers.min_by(|w| w.cost)", "cost", "did you mean `cost_per_token`?"),
-        ("workers.min_by(\"cost_per_tokn\")", '"cost_per_tokn"', "did you mean `cost_per_token`?"),
+        ('workers.min_by("cost_per_tokn")', '"cost_per_tokn"', "did you mean `cost_per_token`?"),
         ("workers.filter(|w| w.load < 1).take(2).map(|w| w.idd)", "idd", "did you mean `id`?"),
         ("for w in workers { if w.stats == 5 { return w; } } ()", "stats",
          "did you mean `status`?"),
@@ -108,7 +105,7 @@ def test_nothing_is_found_in_good_code(body):
         ("pools[0].gpus.max_by(|g| g.vram_free)", "vram_free", "did you mean `vram_free_bytes`?"),
         ("get_model(job.model).vram", "vram", "did you mean `vram_required_bytes`?"),
         ("let w = workers.least_loaded(); w.ide", "ide", "did you mean `id`?"),
-        ("get_worker(\"a\")?.modell", "modell", "did you mean `model`?"),
+        ('get_worker("a")?.modell', "modell", "did you mean `model`?"),
         ("check_tenant_quota(job.tenant_id, job).okay", "okay", "did you mean `ok`?"),
         ("workers.id", "id", "it has several workers; take one, or ask of each: .map(|x| x.id)"),
         ("job.model.size", "size", ""),
@@ -141,7 +138,7 @@ def test_the_queue_form():
         ("workers.leest_loaded()", "unknown-function", "did you mean `least_loaded`?"),
         ("find_redy_worker(job.model)", "unknown-function", "did you mean `find_ready_worker`?"),
         ("xyzzy(1)", "unknown-function", "`policy helpers` lists them"),
-        ("eval(\"1\")", "unknown-function",
+        ('eval("1")', "unknown-function",
          "it is left out on purpose: decisions must come out the same when repeated"),
         ("workers.first(1)", "wrong-arity", ""),
         ("distance(1, 2, 3)", "wrong-arity", ""),
@@ -179,14 +176,14 @@ def test_registry_helpers_take_their_receiver_or_not():
     ("condition", "word"),
     [
         ("job.model == 3", "=="),
-        ("job.max_tokens > \"100\"", ">"),
-        ("job.max_tokens != \"100\"", "!="),
-        ("job == \"x\"", "=="),
+        ('job.max_tokens > "100"', ">"),
+        ('job.max_tokens != "100"', "!="),
+        ('job == "x"', "=="),
         ("workers == 0", "=="),
-        ("workers.len() == \"0\"", "=="),
+        ('workers.len() == "0"', "=="),
         ("job.seed < ()", "<"),
         ("job.model in [1, 2]", "in"),
-        ("workers.first() == \"gpu-1\"", "=="),
+        ('workers.first() == "gpu-1"', "=="),
     ],
 )  # fmt: skip
 def test_types_that_never_match(condition, word):
@@ -194,15 +191,13 @@ def test_types_that_never_match(condition, word):
 
 
 def test_what_was_meant():
-    body = "if job.max_tokens > \"100\" { return (); } ()"
+    body = 'if job.max_tokens > "100" { return (); } ()'
     assert hint(body, "type-mismatch") == "leave out the quotes: 100"
     body = "if job.model == 70 { return (); } ()"
     assert hint(body, "type-mismatch") == 'put it in quotes if a text is meant: "70"'
-    body = "if job.priority == \"intractive\" { return (); } ()"
+    body = 'if job.priority == "intractive" { return (); } ()'
     assert hint(body, "impossible-value") == 'did you mean "interactive"?'
-    assert found("if \"up\" == workers[0].status { return (); } ()") == [
-        ("impossible-value", '"up"')
-    ]
+    assert found('if "up" == workers[0].status { return (); } ()') == [("impossible-value", '"up"')]
 
 
 @pytest.mark.parametrize(
@@ -215,9 +210,7 @@ def test_conditions_that_never_change(condition):
 
 def test_while_true_is_a_loop():
     assert found("while true { return workers.first(); } ()") == []
-    assert found("while false { return workers.first(); } ()") == [
-        ("constant-condition", "false")
-    ]
+    assert found("while false { return workers.first(); } ()") == [("constant-condition", "false")]
     assert found("if workers.random() == workers.random() { return (); } ()") == []
 
 
@@ -235,11 +228,11 @@ def test_values_that_nobody_takes():
 @pytest.mark.parametrize(
     "body",
     [
-        "return workers.first(); log_info(\"x\");",
-        "if job.resume { return (); } else { throw \"x\"; } log_info(\"x\")",
+        'return workers.first(); log_info("x");',
+        'if job.resume { return (); } else { throw "x"; } log_info("x")',
         "for w in workers { continue; log_info(w.id); } ()",
-        "switch job.type { \"a\" => return (), _ => return workers.first() } log_info(\"x\")",
-        "loop { job.resume = true; } log_info(\"x\")",
+        'switch job.type { "a" => return (), _ => return workers.first() } log_info("x")',
+        'loop { job.resume = true; } log_info("x")',
     ],
 )  # fmt: skip
 def test_code_that_is_never_reached(body):
@@ -248,14 +241,14 @@ def test_code_that_is_never_reached(body):
 
 def test_questions_asked_twice():
     body = (
-        "if job.resume { workers.first() } else if job.type == \"a\" { () } "
+        'if job.resume { workers.first() } else if job.type == "a" { () } '
         "else if job.resume { workers.last() } else { () }"
     )
     assert found(body) == [("repeated-condition", "resume")]
-    assert found("switch job.type { \"a\" => 1, \"b\" | \"a\" => 2, _ => 3 }") == [
+    assert found('switch job.type { "a" => 1, "b" | "a" => 2, _ => 3 }') == [
         ("duplicate-case", '"a"')
     ]
-    assert found("switch job.type { \"a\" if job.resume => 1, \"a\" => 2, _ => 3 }") == []
+    assert found('switch job.type { "a" if job.resume => 1, "a" => 2, _ => 3 }') == []
 
 
 @pytest.mark.parametrize(
@@ -266,8 +259,8 @@ def test_questions_asked_twice():
         ("if job.resume { return workers.first(); }", "if"),
         ("let w = workers.first();", "let"),
         ("for w in workers { return w; }", "for"),
-        ("switch job.type { \"a\" => workers.first() }", "switch"),
-        ("if job.resume { workers.first() } else { log_info(\"x\") }", "log_info"),
+        ('switch job.type { "a" => workers.first() }', "switch"),
+        ('if job.resume { workers.first() } else { log_info("x") }', "log_info"),
         ("try { workers.first() } catch { }", "{"),
         ("let w = 1; { }", "{"),
     ],
@@ -308,7 +301,7 @@ def test_what_nothing_uses():
     assert found("for (w, i) in workers { return w; } ()") == [("unused-variable", "i")]
     assert found("workers.map(|w, i| w.id)[0]") == [("unused-parameter", "i")]
     assert found("workers.map(|w| 5)[0]") == [("unused-parameter", "w")]
-    assert found("call(Fn(\"f\"), 1)", rest="fn f(x) { x }") == []
+    assert found('call(Fn("f"), 1)', rest="fn f(x) { x }") == []
 
 
 # ---- allowing, severities, faults ----------------------------------------------------------
@@ -323,7 +316,7 @@ GPU = "fn schedule_job(job, pools, workers) {\n{}    workers.filter(|w| w.gpu > 
         ("    // it comes with our agent: allow(no-answer, unknown-field)\n", ""),
         ("    /* two\n lines: allow(unknown-field) */\n", ""),
         ("", " // allow(unknown-field)"),
-        ("    log_info(\"x\"); // allow-file(unknown-field)\n", ""),
+        ('    log_info("x"); // allow-file(unknown-field)\n', ""),
     ],
 )  # fmt: skip
 def test_comments_that_silence(before, behind):

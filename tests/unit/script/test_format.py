@@ -160,7 +160,7 @@ def test_our_own_policies_have_that_form(path):
         ("fn int.f( x ){x}", "fn int.f(x) { x }\n"),
         ("global::X", "global::X\n"),
         ("for(a,b)in c{a}", "for (a, b) in c { a }\n"),
-        ("\"a\"\"b\" + `x\n  y` + #\"r\"# + 'c'", "\"a\"\"b\" + `x\n  y` + #\"r\"# + 'c'\n"),
+        ('"a""b" + `x\n  y` + #"r"# + \'c\'', '"a""b" + `x\n  y` + #"r"# + \'c\'\n'),
         ("let a = 0xFF_FF + 1_000;", "let a = 0xFF_FF + 1_000;\n"),
         ("a;\r\n// b\r\nc", "a;\n// b\nc\n"),
     ],

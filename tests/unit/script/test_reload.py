@@ -39,8 +39,6 @@ rules:
 """
 
 
-
-
 def scheduler_of(source=FIRST, **options):
     return RhaiScheduler.from_source(source, sample_registry(), **options)
 
@@ -286,6 +284,68 @@ async def test_a_change_between_reading_and_watching_is_seen(tmp_path, told):
     scheduler = RhaiScheduler.from_file(path, sample_registry(), watch=True)
     path.write_text(SECOND)
     async with scheduler:
+        await told.wait("version 2")
+        assert chosen(scheduler) == "gpu-2"
+
+
+async def test_a_file_that_says_nothing_new_undoes_no_call(tmp_path, told):
+    path = tmp_path / "p.rhai"
+    path.write_text(FIRST)
+    scheduler = RhaiScheduler.from_file(path, sample_registry(), watch=True)
+    await scheduler.deployer.deploy(SECOND)
+    async with scheduler:
+        assert await scheduler.deployer.reload() is None
+        path.write_text(FIRST + "// again\n")
+        await told.wait("version 3")
+    assert chosen(scheduler) == "gpu-1"
+
+
+async def test_a_policy_that_was_set_aside_is_woken_by_its_own_file(tmp_path):
+    path = tmp_path / "p.rhai"
+    path.write_text(choosing("gpu-3"))  # which serves another model
+    scheduler = RhaiScheduler.from_file(path, sample_registry(), max_failures=1)
+    _ = scheduler.deployer
+    chosen(scheduler)
+    assert scheduler.status().state == "set-aside"
+    assert await scheduler.deployer.reload() is not None
+    assert scheduler.status().state == "active"
+
+
+async def test_where_the_system_does_not_tell_of_changes_it_is_looked_for_them(
+    tmp_path, told, monkeypatch
+):
+    import watchfiles
+
+    real = watchfiles.awatch
+
+    def short_of_watches(*paths, force_polling, **options):
+        if not force_polling:
+            raise OSError(28, "OS file watch limit reached")
+        return real(*paths, force_polling=True, **options)
+
+    async def awatch(*paths, **options):
+        async for changes in short_of_watches(*paths, **options):
+            yield changes
+
+    monkeypatch.setattr(watchfiles, "awatch", awatch)
+    path = tmp_path / "p.rhai"
+    path.write_text(FIRST)
+    async with watched(path) as scheduler:
+        await told.wait("file watch limit reached")
+        path.write_text(SECOND)
+        await told.wait("version 2")
+        assert chosen(scheduler) == "gpu-2"
+
+
+async def test_a_failure_of_our_own_is_logged_and_the_watch_goes_on(tmp_path, told, monkeypatch):
+    path = tmp_path / "p.rhai"
+    path.write_text(FIRST)
+    async with watched(path) as scheduler:
+        with monkeypatch.context() as patch:
+            patch.setattr(room, "review", lambda *_, **__: 1 / 0)
+            path.write_text(SECOND)
+            await told.wait("a reload failed")
+        path.write_text(SECOND + "\n")
         await told.wait("version 2")
         assert chosen(scheduler) == "gpu-2"
 

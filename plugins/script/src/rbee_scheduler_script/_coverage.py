@@ -55,9 +55,7 @@ def coverage_of(text: PolicyText, recorder: Recorder) -> Coverage:
     } - {(script.body.line, script.body.column)}
     lines = sorted({line for line, _ in statements})
     hit = {line for line, _ in recorder.places}
-    rules = sorted(
-        {place for part in (script.body, *script.functions) for place in _rules(part)}
-    )
+    rules = sorted({place for part in (script.body, *script.functions) for place in _rules(part)})
     return Coverage(
         lines=tuple(lines),
         missed_lines=tuple(line for line in lines if line not in hit),

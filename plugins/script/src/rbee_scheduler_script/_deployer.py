@@ -194,7 +194,7 @@ class PolicyDeployer:
         # This task runs where decisions are made, so none is under way here.
         self.policy.adopt(candidate)
         text = found.text
-        self._seen, self._refused = digest_of(text.text), None
+        self._refused = None
         self._version = await anyio.to_thread.run_sync(
             partial(self._keep, text.text, text.file, author, _facts(found))
         )

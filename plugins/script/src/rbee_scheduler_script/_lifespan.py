@@ -23,8 +23,6 @@ class PolicyPlugin:
     companion: Companion | None = None
 
     @hookimpl
-    def rbee_lifespan(
-        self, registry: WorkerRegistry
-    ) -> AbstractAsyncContextManager[object] | None:
+    def rbee_lifespan(self, registry: WorkerRegistry) -> AbstractAsyncContextManager[object] | None:
         """Return what lives as long as the scheduler."""
         return None if self.companion is None else self.companion(registry)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -68,30 +68,42 @@ async def _watch(
         recursive=False,
         ignore_permission_denied=True,
     )
-    signature: Any = None
-    logger = deployer.logger
-    while True:
+    async with aclosing(changes):
         try:
-            # Before the first wait, too: the file may have changed since it was read.
-            now = await anyio.to_thread.run_sync(_signature, file)
-            if now != signature:
-                signature = now
-                await deployer.reload(file)
-            if await anext(changes, None) is None:
-                return
-        except PolicyError as error:
-            if not isinstance(error, PolicyRefused):  # that was told already
-                logger.error("policy %s: %s", deployer.policy.name, error)  # noqa: TRY400 - no bug
+            await _follow(deployer, file, changes)
         except OSError as error:
             if polling:
-                logger.exception("policy %s: %s is watched no more", deployer.policy.name, file)
+                deployer.logger.exception("%s is watched no more", file)
                 return
             # Such as: the user's limit of watches is reached.
-            logger.warning("policy %s: %s; looking every second", deployer.policy.name, error)
+            deployer.logger.warning("%s: %s; looking again and again", file, error)
             await _watch(deployer, file, stop, polling=True)
+
+
+async def _follow(
+    deployer: PolicyDeployer, file: Path, changes: AsyncGenerator[object, None]
+) -> None:
+    """Deploy what is new in the file, now and whenever something happens beside it."""
+    signature: Any = None
+    # Before the first wait, too: the file may have changed since it was read.
+    while True:
+        now = await anyio.to_thread.run_sync(_signature, file)
+        if now != signature:
+            signature = now
+            await _reload(deployer, file)
+        if await anext(changes, None) is None:
             return
-        except Exception:
-            logger.exception("policy %s: a reload failed", deployer.policy.name)
+
+
+async def _reload(deployer: PolicyDeployer, file: Path) -> None:
+    try:
+        await deployer.reload(file)
+    except PolicyRefused:
+        pass  # that was told already
+    except PolicyError as error:
+        deployer.logger.error("policy %s: %s", deployer.policy.name, error)  # noqa: TRY400 - no bug
+    except Exception:
+        deployer.logger.exception("policy %s: a reload failed", deployer.policy.name)
 
 
 def _signature(file: Path) -> tuple[int, ...] | None:

@@ -15,7 +15,8 @@ def check_unused(notes: Notes) -> None:
     """Note what nothing uses."""
     script = notes.script
     nodes = list(tree.walk(script))
-    _check_functions(notes, nodes)
+    uncalled = _uncalled(notes, nodes)
+    _check_functions(notes, uncalled)
     if any(isinstance(node, tree.Call) and (node.in_scope or node.visible) for node in nodes):
         return  # a function sees all of the caller's variables, whatever their names
     read = _read(nodes)
@@ -25,7 +26,6 @@ def check_unused(notes: Notes) -> None:
         if isinstance(node, tree.Variable) and node.namespace == "global"
     }
     top_level = {id(statement) for statement in script.body.statements}
-    entries = notes.vocabulary.entries
     for node in nodes:
         if isinstance(node, tree.Let):
             is_global = id(node) in top_level
@@ -37,7 +37,7 @@ def check_unused(notes: Notes) -> None:
             if node.counter is not None:
                 _check_variable(notes, node.counter, node, read)
         elif isinstance(node, tree.FunctionDefinition):
-            if len(entries.get(node.name, ("?",) * 99)) != len(node.parameters):
+            if node not in uncalled and not _is_entry(notes, node):
                 _check_parameters(notes, node.parameters, node, read)
         elif isinstance(node, tree.Closure):
             _check_parameters(notes, node.parameters, node, read)
@@ -92,8 +92,8 @@ def _check_parameters(
             )  # fmt: skip
 
 
-def _check_functions(notes: Notes, nodes: Sequence[tree.Node]) -> None:
-    entries = notes.vocabulary.entries
+def _uncalled(notes: Notes, nodes: Sequence[tree.Node]) -> list[tree.FunctionDefinition]:
+    """Return the functions that nothing calls or names, and that decide nothing themselves."""
     named: set[str] = set()
     for node in nodes:
         if isinstance(node, tree.Call | tree.MethodCall) or (
@@ -102,10 +102,21 @@ def _check_functions(notes: Notes, nodes: Sequence[tree.Node]) -> None:
             named.add(node.name)
         elif isinstance(node, tree.Literal) and type(node.value) is str:
             named.add(node.value)  # Fn("name"), or a name handed to call()
-    for function in notes.script.functions:
+    functions = notes.script.functions
+    return [f for f in functions if f.name not in named and not _is_entry(notes, f)]
+
+
+def _is_entry(notes: Notes, function: tree.FunctionDefinition) -> bool:
+    wanted = notes.vocabulary.entries.get(function.name)
+    return wanted is not None and len(wanted) == len(function.parameters)
+
+
+def _check_functions(notes: Notes, uncalled: Sequence[tree.FunctionDefinition]) -> None:
+    if not any(_is_entry(notes, function) for function in notes.script.functions):
+        return  # one of them was meant to decide, which is said already
+    for function in uncalled:
         name = function.name
-        is_entry = len(entries.get(name, ("?",) * 99)) == len(function.parameters)
-        if name not in named and not is_entry and not name.startswith("_"):
+        if not name.startswith("_"):
             notes.add(
                 "unused-function",
                 notes.place_of(name, function),

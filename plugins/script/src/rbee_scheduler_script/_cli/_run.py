@@ -84,9 +84,7 @@ def run(
         context.exit(NEGATIVE)
 
 
-def _data(
-    explanation: Explanation, text: PolicyText, recorder: Recorder | None
-) -> dict[str, Any]:
+def _data(explanation: Explanation, text: PolicyText, recorder: Recorder | None) -> dict[str, Any]:
     full = explanation.to_dict()
     data = {key: full[key] for key in _BRIEF} | {"failures": list(explanation.failures)}
     if recorder is None:

@@ -26,7 +26,10 @@ _SHOWN_WORKERS = 20
 @click.command()
 @click.argument("file")
 @click.option(
-    "--workers", default=20, show_default=True, type=click.IntRange(1, 100_000),
+    "--workers",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
     help="Workers of the made-up fleet.",
 )
 @click.option("--fleet", metavar="WORKERS.JSON", help="A fleet from a file instead.")

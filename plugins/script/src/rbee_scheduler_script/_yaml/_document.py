@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rbee_scheduler_script._yaml._comments import comments_of
 from rbee_scheduler_script._yaml._problems import Problems
+from rbee_scheduler_script._yaml._scalars import BadScalar, resolve
 
 
 __all__ = ["Document", "Mapping", "Node", "Scalar", "Sequence", "read_document"]
@@ -26,15 +27,6 @@ MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
 MAX_ALIASES: Final = 200
 
-_INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: Final[dict[str, Any]] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_I64: Final = range(-(2**63), 2**63)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -109,7 +101,7 @@ def read_document(text: str, problems: Problems) -> Document:
         mark = error.problem_mark or error.context_mark
         place = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
         raise problems.stop(place, f"not YAML: {_said(error.problem, error.context)}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode
         raise problems.stop((1, 1), f"not YAML: {_first_line(error)}") from None
     if builder.root is None:
         raise problems.stop((1, 1), "the file is empty", "start with `rules:`")
@@ -178,20 +170,11 @@ class _Builder:
         self._add(node, 1, place)
 
     def _resolve(self, text: str, place: tuple[int, int]) -> Any:
-        if text in _WORDS:
-            return _WORDS[text]
-        if _INT.fullmatch(text) and len(text) <= 24:  # noqa: PLR2004 - more never fits 64 bits
-            number = int(text, 0 if text[1:2] in ("o", "x") else 10)
-            if number in _I64:
-                return number
-        if _FLOAT.fullmatch(text) and len(text) <= 400:  # noqa: PLR2004 - float() is linear
-            value = float(text)
-            if abs(value) != float("inf"):
-                return value
-            self._problems.add(place, f"the number {text[:40]} is too large")
-        if _NOT_FINITE.fullmatch(text):
-            self._problems.add(place, f"{text} is no number that can be compared")
-        return text
+        try:
+            return resolve(text)
+        except BadScalar as wrong:
+            self._problems.add(place, str(wrong))
+            return text
 
     def _start(self, event: Any, place: tuple[int, int]) -> None:
         self._check(event, place)

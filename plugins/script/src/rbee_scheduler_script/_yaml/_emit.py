@@ -24,7 +24,7 @@ from rbee_scheduler_script._yaml._rules import (
     UsePlatform,
     WaitFor,
 )
-from rbee_scheduler_script._yaml._tables import EVICTIONS, SELECTIONS
+from rbee_scheduler_script._yaml._tables import EVICTIONS, ROOTS, SELECTIONS
 
 
 __all__ = ["NOTHING_TO_EVICT", "emit", "reason_of"]
@@ -32,6 +32,7 @@ __all__ = ["NOTHING_TO_EVICT", "emit", "reason_of"]
 NOTHING_TO_EVICT: Final = "there is nothing to evict"
 
 _INDENT: Final = "    "
+_IN_CTX: Final = {"job": "queue[0]"}
 
 
 def reason_of(rule: Rule) -> str:
@@ -41,21 +42,30 @@ def reason_of(rule: Rule) -> str:
 
 def emit(rules: RuleSet) -> tuple[str, dict[int, int]]:
     """Return the policy, and for each of its lines the line of the YAML it comes from."""
-    writer = _Writer(uses_metrics=_uses(rules, "metrics"))
+    names = frozenset(name for rule in rules.rules for name in _names(rule))
+    roots = {asked.root for rule in rules.rules for asked in _questions(rule.condition)}
+    writer = _Writer(
+        uses_metrics="metrics" in names,
+        parameters=", ".join(root for root in ROOTS if root in roots),
+    )
     writer.head(rules)
-    writer.open(uses_pools=_uses(rules, "pools"))
+    writer.open(names)
     for rule in rules.rules:
         writer.rule(rule)
     writer.close(rules)
     return "\n".join([*writer.lines, ""]), writer.places
 
 
-def _uses(rules: RuleSet, name: str) -> bool:
-    return any(
-        (isinstance(rule.action, Select) and name in rule.action.names)
-        or any(asked.root == name for asked in _questions(rule.condition))
-        for rule in rules.rules
-    )
+def _names(rule: Rule) -> Iterator[str]:
+    """Yield which of `job`, `metrics`, `pools` and `workers` a rule asks for."""
+    for asked in _questions(rule.condition):
+        yield asked.root
+    if isinstance(rule.action, Select):
+        yield from rule.action.names
+    elif isinstance(rule.action, Dispatch):
+        yield "workers"
+        if rule.action.model_match != "any":
+            yield "job"
 
 
 def _questions(condition: Condition) -> Iterator[Compare]:
@@ -71,11 +81,11 @@ def _questions(condition: Condition) -> Iterator[Compare]:
 class _Writer:
     """Gathers lines."""
 
-    def __init__(self, *, uses_metrics: bool) -> None:
+    def __init__(self, *, uses_metrics: bool, parameters: str) -> None:
         self.lines: list[str] = []
         self.places: dict[int, int] = {}
         self._uses_metrics = uses_metrics
-        self._conditions = ConditionWriter("job, metrics" if uses_metrics else "job")
+        self._conditions = ConditionWriter(parameters)
 
     def _add(self, text: str, line: int = 0, depth: int = 0) -> None:
         # A text in back-ticks, or an expression in several lines, keeps its own line breaks.
@@ -96,17 +106,15 @@ class _Writer:
         if self.lines:
             self._add("")
 
-    def open(self, *, uses_pools: bool) -> None:
-        """Write the start of the function."""
+    def open(self, names: frozenset[str]) -> None:
+        """Write the start of the function, for rules that ask for ``names``."""
         if not self._uses_metrics:
             self._add("fn schedule_job(job, pools, workers) {")
             return
         self._add("fn schedule(ctx) {")
-        self._add("let job = ctx.queue[0];", depth=1)
-        self._add("let workers = ctx.workers;", depth=1)
-        if uses_pools:
-            self._add("let pools = ctx.pools;", depth=1)
-        self._add("let metrics = ctx.metrics;", depth=1)
+        for name in ("job", "workers", "pools", "metrics"):
+            if name in names:
+                self._add(f"let {name} = ctx.{_IN_CTX.get(name, name)};", depth=1)
         self._add("")
 
     def rule(self, rule: Rule) -> None:
