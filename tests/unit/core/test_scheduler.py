@@ -652,7 +652,9 @@ async def test_explaining_changes_nothing():
     assert (await scheduler.schedule(request())).worker_id == "w0"
 
 
-async def test_a_failing_observer_is_counted_and_logged_once_with_its_traceback_then_at_doublings(caplog):
+async def test_a_failing_observer_is_counted_and_logged_once_with_its_traceback(
+    caplog,
+):
     class Broken:
         @hookimpl
         def rbee_on_event(self, event):

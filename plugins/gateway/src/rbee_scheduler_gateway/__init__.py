@@ -1,9 +1,10 @@
-"""The gateway of rbee-scheduler. So far: the fast HTTP client that it will call workers with::
+"""The gateway of rbee-scheduler: so far, the fast HTTP client that it will call workers with.
 
-from rbee_scheduler import Scheduler
-from rbee_scheduler_gateway import FastTransport
+Use it with any scheduler::
 
-scheduler = Scheduler(registry, transport=FastTransport())
+    from rbee_scheduler_gateway import FastTransport
+
+    scheduler = Scheduler(registry, transport=FastTransport())
 """
 
 from __future__ import annotations
