@@ -51,7 +51,8 @@ def request_():
 
 
 def decision(registry, policy, request):
-    chain, snapshot = RhaiScheduler(policy, registry)._chain, registry.snapshot
+    scheduler = RhaiScheduler(policy, registry)
+    chain, snapshot = scheduler.plugins.chain(scheduler.strategy), registry.snapshot
     failures = []
 
     def run():
