@@ -4,6 +4,7 @@
 #   make test    run the tests
 #   make lint    ruff and mypy
 #   make bench   run the benchmarks (bench-peers: beside LiteLLM's router)
+#   make fuzz    fuzz the Rhai engine for a minute (atheris; CPython 3.11)
 #   make clean   remove what the above have made
 #
 # Arguments: make demo ARGS="--backend trio"   make test ARGS="-x tests/unit"
@@ -13,7 +14,7 @@ PYTHON := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 ARGS :=
 
-.PHONY: demo test lint bench bench-peers clean
+.PHONY: demo test lint bench bench-peers fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -34,6 +35,10 @@ bench-peers: $(VENV)-peers/.done
 bench: $(VENV)/.dev
 	@$(PYTHON) -m pytest benchmarks --benchmark-only $(ARGS)
 
+# An optional job: atheris has wheels for few interpreters.
+fuzz: $(VENV)-fuzz/.done
+	@$(VENV)-fuzz/bin/python tests/fuzz/rhai_atheris.py -max_total_time=60 $(ARGS)
+
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
@@ -48,4 +53,8 @@ $(VENV)/.dev: requirements-dev.txt $(PROJECTS) tools/setup
 
 $(VENV)-peers/.done: core/pyproject.toml tools/setup
 	@sh tools/setup $(VENV)-peers -e './core[testing]' litellm==1.106.2
+	@touch $@
+
+$(VENV)-fuzz/.done: plugins/script/pyproject.toml tools/setup
+	@sh tools/setup $(VENV)-fuzz -e ./core -e ./plugins/script atheris==3.0.0
 	@touch $@
