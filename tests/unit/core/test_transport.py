@@ -224,6 +224,18 @@ async def test_a_connection_that_does_not_come_in_time():
             )
 
 
+class BreaksWhileSending(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request):
+        async for _ in request.stream:
+            raise httpx.WriteError("reset")
+
+
+async def test_a_connection_that_breaks_while_the_body_is_sent():
+    async with httpx.AsyncClient(transport=BreaksWhileSending()) as client:
+        with pytest.raises(WorkerCommunicationFailed, match="reset"):
+            await HttpxTransport(client).open(HttpCall(method="POST", url="http://w/", body=BODY))
+
+
 async def test_the_limit_for_connecting_reaches_the_client():
     seen = []
 
