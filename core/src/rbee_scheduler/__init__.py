@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from rbee_scheduler._answers import Allow as Allow
     from rbee_scheduler._answers import Charge as Charge
     from rbee_scheduler._answers import Deny as Deny
+    from rbee_scheduler._answers import LaneOrder as LaneOrder
     from rbee_scheduler._answers import Reject as Reject
     from rbee_scheduler._answers import Scores as Scores
     from rbee_scheduler._answers import Soft as Soft
     from rbee_scheduler._answers import Wait as Wait
+    from rbee_scheduler._attempt import Attempt as Attempt
     from rbee_scheduler._catalog import Catalog as Catalog
     from rbee_scheduler._catalog import ModelInfo as ModelInfo
     from rbee_scheduler._clock import Clock as Clock
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._findings import Findings as Findings
     from rbee_scheduler._heartbeat import HiveHeartbeat as HiveHeartbeat
     from rbee_scheduler._heartbeat import WorkerHeartbeat as WorkerHeartbeat
+    from rbee_scheduler._hold import Hold as Hold
     from rbee_scheduler._hookspecs import hookimpl as hookimpl
     from rbee_scheduler._liveness import LivenessConfig as LivenessConfig
     from rbee_scheduler._outcome import Outcome as Outcome
@@ -112,7 +115,8 @@ if TYPE_CHECKING:
 
 # Room -> the public names it holds.
 _ROOMS = {
-    "_answers": "Act Allow Charge Deny Reject Scores Soft Wait",
+    "_answers": "Act Allow Charge Deny LaneOrder Reject Scores Soft Wait",
+    "_attempt": "Attempt",
     "_catalog": "Catalog ModelInfo",
     "_clock": "Clock SystemClock",
     "_commands": "PoolCommand",
@@ -128,6 +132,7 @@ _ROOMS = {
     "_explain": "Explanation",
     "_findings": "Findings",
     "_heartbeat": "HiveHeartbeat WorkerHeartbeat",
+    "_hold": "Hold",
     "_hookspecs": "hookimpl",
     "_liveness": "LivenessConfig",
     "_outcome": "Outcome Usage",

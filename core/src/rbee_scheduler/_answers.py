@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -10,16 +10,44 @@ from attrs.validators import deep_iterable, instance_of
 
 from rbee_scheduler._commands import PoolCommand
 from rbee_scheduler._outcome import Outcome
+from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._validate import as_tuple, number
 
 
-__all__ = ["Act", "Allow", "Charge", "Deny", "Reject", "Scores", "Soft", "Wait"]
+__all__ = ["Act", "Allow", "Charge", "Deny", "LaneOrder", "Reject", "Scores", "Soft", "Wait"]
+
+
+class LaneOrder(Protocol):
+    """Keeps the order of the jobs that wait for one model and task.
+
+    It must not fail: when a method raises, the lane goes on in the order in which jobs came.
+    """
+
+    def add(self, request: InferenceRequest) -> None:
+        """Take a job that begins to wait."""
+        ...
+
+    def remove(self, request: InferenceRequest) -> None:
+        """Forget a job: it got a worker, was withdrawn, or failed."""
+        ...
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield job ids, next one first, lazily; leave out those that may not go now.
+
+        The scheduler takes one or a few, and starts anew after each job that got a worker.
+        """
+        ...
+
 
 _SECONDS = number(at_least=0, optional=True)
 
 
 class Charge(Protocol):
-    """What a quota check booked. Exactly one of its two methods is called, once."""
+    """What a quota check booked. Exactly one of its two methods is called, once.
+
+    It may have a third one, ``streamed(tokens)``: called as tokens come, with how many, as far
+    as that can be told from the stream; `settle` brings the worker's own count.
+    """
 
     def settle(self, outcome: Outcome) -> None:
         """Replace what was booked by what was really used."""

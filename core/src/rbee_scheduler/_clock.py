@@ -39,6 +39,10 @@ class Clock(Protocol):
         """Return a scope that is cancelled ``seconds`` from now; None: never."""
         ...
 
+    def put_off(self, scope: anyio.CancelScope, seconds: float) -> None:
+        """Let a scope of `move_on_after` be cancelled ``seconds`` from now instead."""
+        ...
+
 
 class SystemClock:
     """The real clock of the machine and of the running event loop.
@@ -66,3 +70,7 @@ class SystemClock:
     def move_on_after(self, seconds: float | None) -> AbstractContextManager[anyio.CancelScope]:
         """Return an anyio cancel scope with a deadline ``seconds`` from now."""
         return anyio.move_on_after(seconds)
+
+    def put_off(self, scope: anyio.CancelScope, seconds: float) -> None:
+        """Move the deadline of an anyio cancel scope."""
+        scope.deadline = anyio.current_time() + seconds

@@ -10,25 +10,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from random import Random
-
-import anyio
 
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import Decision
-from rbee_scheduler._errors import (
-    Cancelled,
-    NoWorkersAvailable,
-    ParseError,
-    PluginError,
-    SchedulerError,
-    WorkerCommunicationFailed,
-    WorkerError,
-)
+from rbee_scheduler._dispatch import RETRYABLE, Dispatcher
+from rbee_scheduler._errors import Cancelled, SchedulerError
 from rbee_scheduler._events import End, Error, Metrics, Queued, Started, StreamEvent, Token
 from rbee_scheduler._life import RequestLife
 from rbee_scheduler._outcome import Usage
-from rbee_scheduler._placement import Placement
 from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._reservation import Reservation
@@ -39,10 +28,6 @@ from rbee_scheduler._waiting import WaitingRoom
 
 
 __all__ = ["Executor"]
-
-
-# What another try may mend. A `WorkerError` may be the request's own fault: see `_after`.
-_RETRYABLE = (WorkerCommunicationFailed, WorkerError, ParseError, PluginError)
 
 
 class _Text:
@@ -99,35 +84,32 @@ class Executor:
     """Runs requests.
 
     Args:
-        registry: Told which workers fail.
-        placement: Finds workers.
+        registry: The workers.
+        dispatcher: Finds workers.
         waiting: Where requests wait that find none.
         transport: HTTP.
         config: The settings.
         clock: Source of time.
-        rng: Source of the chance in pauses.
     """
 
-    __slots__ = ("_clock", "_config", "_placement", "_registry", "_rng", "_transport", "_waiting")
+    __slots__ = ("_clock", "_config", "_dispatcher", "_registry", "_transport", "_waiting")
 
     def __init__(
         self,
         registry: WorkerRegistry,
-        placement: Placement,
+        dispatcher: Dispatcher,
         waiting: WaitingRoom,
         *,
         transport: Transport,
         config: SchedulerConfig,
         clock: Clock,
-        rng: Random,
     ) -> None:
         self._registry = registry
-        self._placement = placement
+        self._dispatcher = dispatcher
         self._waiting = waiting
         self._transport = transport
         self._config = config
         self._clock = clock
-        self._rng = rng
 
     async def run(
         self, life: RequestLife, *, prefer: str = "", every_line: bool = False
@@ -142,15 +124,10 @@ class Executor:
         text = _Text(life.request)
         try:
             try:
-                life.admit(self._registry.snapshot)
+                await life.admit(self._registry.snapshot)
                 failure: SchedulerError | None = None
                 while True:
-                    if failure is not None:
-                        placed = await self._place_again(life, failure)
-                    elif prefer:
-                        placed = self._placement.place_on(life, prefer)
-                    else:
-                        placed = self._placement.place(life)
+                    placed = await self._dispatcher.find(life, prefer=prefer, after=failure)
                     if isinstance(placed, Decision):
                         job, position = self._waiting.enqueue(life, placed)
                         try:
@@ -164,14 +141,15 @@ class Executor:
                             async for event in attempt:
                                 yield event
                         break
-                    except _RETRYABLE as error:
+                    except RETRYABLE as error:
                         failure = error
-                    await self._after(life, failure, text)
+                    can_go_on = not text.pieces or text.can_go_on(life.request)
+                    await self._dispatcher.failed(life, failure, can_go_on=can_go_on)
             except SchedulerError as error:
                 outcome = await life.finish(error)
                 yield Error(error, outcome)
                 return
-            self._registry.report_success(life.worker_id)
+            self._dispatcher.succeeded(life)
             yield End(await life.finish(), text.last_line)
         except Exception as bug:  # not the caller's doing: told as what it is, and not hidden
             await life.finish(SchedulerError(f"{type(bug).__name__}: {bug}"))
@@ -179,32 +157,6 @@ class Executor:
         finally:
             if life.outcome is None:
                 await life.finish(Cancelled("the caller left"))
-
-    async def _place_again(
-        self, life: RequestLife, failure: SchedulerError
-    ) -> Reservation | Decision:
-        """Return a worker's slot, or why to wait, for a request that has failed.
-
-        Another worker is tried at once; coming back to one that failed takes a pause, and
-        when nobody else is up, the pause lasts until one of them may be back.
-        """
-        retry = self._config.retry
-        attempt = life.attempts + 1
-        while True:
-            recovery = 0.0
-            try:
-                placed = self._placement.place(life)
-                if isinstance(placed, Reservation) or not life.tried:
-                    return placed
-            except NoWorkersAvailable:
-                moment = self._registry.next_recovery()
-                if moment is None or attempt > retry.max_attempts:
-                    raise failure from None
-                recovery = moment - self._clock.monotonic()
-            pause = max(retry.delay(attempt, self._rng.random()), recovery)
-            await life.patience.doze(pause, anyio.Event())
-            life.tried.clear()
-            attempt += 1
 
     async def _attempt(
         self, life: RequestLife, reservation: Reservation, text: _Text, *, every_line: bool
@@ -230,7 +182,7 @@ class Executor:
                 if piece.usage is not None:
                     life.usage = text.total(piece.usage)
                 if piece.text:
-                    life.token()
+                    life.streamed(1)
                     text.add(piece.text)
                     yield Token(piece.text, piece.data)
                 elif piece.done:
@@ -244,20 +196,3 @@ class Executor:
             raise
         finally:
             await stream.aclose()
-
-    async def _after(self, life: RequestLife, failure: SchedulerError, text: _Text) -> None:
-        """Clean up after a failed try; return when another one is worth it, else raise."""
-        at_fault = not isinstance(failure, WorkerError) or failure.at_fault
-        if at_fault and not isinstance(failure, PluginError):
-            # Before its slot is free again: nobody who waits should get it now.
-            unreachable = type(failure) is WorkerCommunicationFailed
-            self._registry.report_failure(life.worker_id, unreachable=unreachable)
-        await life.leave(failure)
-        if not at_fault:
-            raise failure
-        if life.attempts >= self._config.retry.max_attempts:
-            raise failure
-        if text.pieces and not text.can_go_on(life.request):
-            raise failure
-        life.tried.add(life.worker_id)
-        life.tell("retry", error=failure)

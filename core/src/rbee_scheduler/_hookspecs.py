@@ -26,7 +26,7 @@ each hook.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from rbee_scheduler._answers import Act, Allow, Deny, Reject, Scores, Soft, Wait
+    from rbee_scheduler._answers import Act, Allow, Deny, LaneOrder, Reject, Scores, Soft, Wait
     from rbee_scheduler._commands import PoolCommand
     from rbee_scheduler._events import RequestEvent, WorkerEvent
     from rbee_scheduler._outcome import Outcome
@@ -380,6 +380,40 @@ def rbee_order_queue(jobs: Sequence[InferenceRequest], snapshot: Snapshot) -> Se
         @hookimpl
         def rbee_order_queue(jobs):
             return [j.id for j in sorted(jobs, key=lambda j: j.priority != "interactive")]
+    """
+
+
+@hookspec(firstresult=True)
+def rbee_order_lane(model: str, task: str, wake: Callable[[], None]) -> LaneOrder | None:
+    """Called when the first job of a lane begins to wait. Return who keeps its order.
+
+    A lane holds the jobs that wait for one model and task. `rbee_order_queue` sees all of them
+    each time; an order that is kept as jobs come and go costs what changes. Stops at the first
+    non-None answer, which lasts until the lane is empty; `rbee_order_queue` is not asked then.
+
+    Args:
+        model: What the jobs wait for.
+        task: Their task type.
+        wake: Call it when a job that the order left out may go now.
+
+    Example::
+
+        class LastComeFirstServed:
+            def __init__(self):
+                self.jobs = {}
+
+            def add(self, request):
+                self.jobs[request.job_id] = None
+
+            def remove(self, request):
+                self.jobs.pop(request.job_id, None)
+
+            def __iter__(self):
+                return reversed(self.jobs)
+
+        @hookimpl
+        def rbee_order_lane(model, task):
+            return LastComeFirstServed()
     """
 
 

@@ -75,8 +75,8 @@ class RequestLife:
     """
 
     __slots__ = (
-        "_admitted_at", "_charges", "_clock", "_hook_timeout", "_observer", "_quiet", "_ran",
-        "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason",
+        "_admitted_at", "_charges", "_clock", "_hook_timeout", "_meters", "_observer", "_quiet",
+        "_ran", "_ready", "_reservation", "attempts", "chain", "decision", "finish_reason",
         "first_token_at", "outbox", "outcome", "patience", "queued_seconds", "request", "tried",
         "usage", "worker_id",
     )  # fmt: skip
@@ -111,13 +111,14 @@ class RequestLife:
         self._quiet = quiet
         self._admitted_at = clock.monotonic()
         self._charges: list[tuple[Call, Charge]] = []
+        self._meters: list[tuple[Call, Callable[[int], None]]] = []
         self._reservation: Reservation | None = None
         self._ready: set[tuple[str, str]] = set()  # whose rbee_reserve returned
         self._ran = False  # a worker was about to get it
 
     # ---- admission ---------------------------------------------------------------------
 
-    def admit(self, snapshot: Callable[[], Snapshot]) -> None:
+    async def admit(self, snapshot: Callable[[], Snapshot]) -> None:
         """Ask the quota checks; book all charges, or none.
 
         Args:
@@ -138,14 +139,16 @@ class RequestLife:
         for call in checks:
             try:
                 answer = call.function(self.request, seen)
+                if call.is_async:
+                    answer = await self.patience.wait(self._hook_timeout, self._too_slow, answer)
                 if isinstance(answer, Allow):
                     if answer.charge is not None:
-                        self._charges.append((call, answer.charge))
+                        self._book(call, answer.charge)
                 elif isinstance(answer, Deny):
                     raise QuotaExceeded(answer.reason, retry_after=answer.retry_after)  # noqa: TRY301
                 elif answer is not None:
                     raise TypeError(f"answered {type(answer).__name__}, not Allow or Deny")  # noqa: TRY301
-            except QuotaExceeded:
+            except (Cancelled, DeadlineExceeded, QuotaExceeded):
                 self._refund()
                 raise
             except Exception as problem:
@@ -156,6 +159,12 @@ class RequestLife:
                     hint="checks fail closed; the log names the cause",
                 ) from problem
         self.tell("admitted")
+
+    def _book(self, call: Call, charge: Charge) -> None:
+        self._charges.append((call, charge))
+        meter = getattr(charge, "streamed", None)
+        if meter is not None:
+            self._meters.append((call, meter))
 
     # ---- one try -----------------------------------------------------------------------
 
@@ -251,7 +260,7 @@ class RequestLife:
         """Tell plugins of a step, unless the life is a quiet one."""
         if not self._quiet:
             self._observer.count(kind, details.get("outcome"))
-            if self.chain.on_event:
+            if self.chain.on_event or self._observer.listeners:
                 event = RequestEvent(
                     kind=kind,
                     job_id=self.request.job_id,
@@ -263,11 +272,16 @@ class RequestLife:
                 )
                 self._observer.request_event(event, self.chain)
 
-    def token(self) -> None:
-        """Note that text came."""
+    def streamed(self, tokens: int) -> None:
+        """Note that text came: ``tokens`` tokens, as far as one can tell without a tokenizer."""
         if self.first_token_at is None:
             self.first_token_at = self._clock.monotonic()
             self.tell("first_token")
+        for call, meter in self._meters:
+            try:
+                meter(tokens)
+            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+                self._observer.plugin_failed(call.failure(problem))
 
     def _outcome(self, error: SchedulerError | None) -> Outcome:
         first = self.first_token_at

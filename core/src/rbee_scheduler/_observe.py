@@ -10,6 +10,7 @@ import attrs
 
 from rbee_scheduler._errors import PluginError
 from rbee_scheduler._events import RequestEvent, WorkerEvent
+from rbee_scheduler._listeners import Listeners
 from rbee_scheduler._outcome import Outcome
 from rbee_scheduler._plugins import Chain
 from rbee_scheduler._snapshot import Snapshot
@@ -46,13 +47,14 @@ class Observer:
         logger: Where warnings go; prompts never do.
     """
 
-    __slots__ = ("logger", "outcomes", "plugin_failures", "retries")
+    __slots__ = ("listeners", "logger", "outcomes", "plugin_failures", "retries")
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
         self.outcomes: Counter[str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.retries = 0
+        self.listeners: Listeners[RequestEvent] = Listeners()
 
     def plugin_failed(self, error: PluginError) -> None:
         """Count a plugin's failure; log the first with its traceback, then each doubling.
@@ -81,6 +83,7 @@ class Observer:
                 call.function(event)
             except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
                 self.plugin_failed(call.failure(problem))
+        self.listeners.tell(event)
 
     def worker_event(self, event: WorkerEvent, snapshot: Snapshot, chain: Chain) -> None:
         """Tell plugins of a worker that came, changed or left."""

@@ -42,6 +42,16 @@ class Patience:
         if self._scope is not None:
             self._scope.cancel()
 
+    def enter(self, scope: anyio.CancelScope) -> None:
+        """Let `cancel` end what ``scope`` holds, until `leave`."""
+        self._scope = scope
+        if self.cancelled:
+            scope.cancel()
+
+    def leave(self) -> None:
+        """Let `cancel` end nothing at present."""
+        self._scope = None
+
     def check(self) -> None:
         """Raise when nothing more is wanted; for a caller who has something at hand.
 
@@ -67,13 +77,11 @@ class Patience:
         """
         left = self.left()
         with self._clock.move_on_after(min(limit, left)) as scope:
-            self._scope = scope
-            if self.cancelled:
-                scope.cancel()
+            self.enter(scope)
             try:
                 return await wait
             finally:
-                self._scope = None
+                self.leave()
         # Here only when the scope was cancelled: by `cancel`, or by one of the two limits.
         raise self._ended(limit, left) or too_late()
 
@@ -86,13 +94,11 @@ class Patience:
         """
         left = self.left()
         with self._clock.move_on_after(min(seconds, left)) as scope:
-            self._scope = scope
-            if self.cancelled:
-                scope.cancel()
+            self.enter(scope)
             try:
                 await event.wait()
             finally:
-                self._scope = None
+                self.leave()
         ended = None if event.is_set() and not self.cancelled else self._ended(seconds, left)
         if ended is not None:
             raise ended

@@ -14,14 +14,16 @@ import anyio
 
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import ScheduleResult
+from rbee_scheduler._dispatch import Dispatcher
 from rbee_scheduler._errors import (
     Cancelled,
     InvalidRequest,
 )
 from rbee_scheduler._event_stream import EventStream
-from rbee_scheduler._events import Error, WorkerEvent
+from rbee_scheduler._events import Error, RequestEvent, WorkerEvent
 from rbee_scheduler._executor import Executor
 from rbee_scheduler._explain import Explanation, explain_decision
+from rbee_scheduler._hold import Hold
 from rbee_scheduler._life import RequestLife
 from rbee_scheduler._lifespans import enter_lifespans
 from rbee_scheduler._observe import Observer, SchedulerStatistics
@@ -97,14 +99,16 @@ class Scheduler:
             observer=self._observer,
         )
         self._transport: Transport = transport or HttpxTransport(client)
+        self._dispatcher = Dispatcher(
+            registry, self._placement, self.config, self._clock, rng or Random(self.config.seed)
+        )
         self._executor = Executor(
             registry,
-            self._placement,
+            self._dispatcher,
             self._waiting,
             transport=self._transport,
             config=self.config,
             clock=self._clock,
-            rng=rng or Random(self.config.seed),
         )
         self._active: dict[str, RequestLife] = {}
         self._lifespans: AsyncExitStack | None = None
@@ -144,6 +148,11 @@ class Scheduler:
             await self._transport.aclose()
 
     @property
+    def transport(self) -> Transport:
+        """The HTTP client that it calls workers with."""
+        return self._transport
+
+    @property
     def strategy(self) -> str:
         """The strategy that decides for requests that name none."""
         return self._reception.chain.strategy
@@ -166,7 +175,7 @@ class Scheduler:
         """
         life = self._reception.receive(request, quiet=True)
         try:
-            life.admit(self.registry.snapshot)
+            await life.admit(self.registry.snapshot)
             decision = self._placement.decide(life)
             if decision.error is not None:
                 raise decision.error
@@ -271,6 +280,54 @@ class Scheduler:
         with self._running(life):
             async with aclosing(events):
                 yield EventStream(events)
+
+    def hold(
+        self, request: InferenceRequest, *, on_queued: Callable[[int], None] | None = None
+    ) -> Hold:
+        """Return a block that holds a worker's slot, for who speaks to the worker himself.
+
+        A relay sends the worker's own bytes on instead of events. Admission, waiting, the next
+        worker when one fails, and the outcome, exactly once, are the same as for `stream`.
+
+        Args:
+            request: The request.
+            on_queued: Told its place in the queue when it must wait.
+
+        Raises:
+            InvalidRequest: It can't be served by anyone, or its id is in use.
+            Rejected: It names a strategy, and this deployment does not allow that.
+
+        Example::
+
+            async with scheduler.hold(request) as held:
+                while True:
+                    try:
+                        with held.attempt() as attempt:
+                            ...  # send it to held.worker; attempt.expect(...) at each piece
+                        break
+                    except WorkerCommunicationFailed as failure:
+                        await held.failed(failure)
+                held.succeeded()
+        """
+        life = self._reception.receive(request)
+        return Hold(
+            life,
+            self._dispatcher,
+            self._waiting,
+            self.registry,
+            clock=self._clock,
+            timeout=self.config.timeout,
+            running=self._running(life),
+            on_queued=on_queued,
+        )
+
+    def subscribe(self, listener: Callable[[RequestEvent], None]) -> Callable[[], None]:
+        """Call ``listener`` at each step of each request's life.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        return self._observer.listeners.add(listener)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a request by its id, wherever it is; its stream ends with `Cancelled`.

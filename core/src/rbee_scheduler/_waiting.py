@@ -6,7 +6,7 @@ when the job begins to wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 
 import anyio
@@ -15,6 +15,7 @@ from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import Decision
 from rbee_scheduler._errors import CapacityExceeded, NoWorkersAvailable, SchedulerError
 from rbee_scheduler._events import WorkerEvent
+from rbee_scheduler._lane_orders import LaneOrders
 from rbee_scheduler._life import RequestLife
 from rbee_scheduler._observe import Observer
 from rbee_scheduler._placement import Placement
@@ -46,8 +47,8 @@ class WaitingRoom:
     """
 
     __slots__ = (
-        "_clock", "_observer", "_placement", "_queue", "_registry", "_serving", "_timeout",
-        "_to_serve",
+        "_clock", "_observer", "_orders", "_placement", "_queue", "_registry", "_serving",
+        "_timeout", "_to_serve",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,7 @@ class WaitingRoom:
         self._timeout = timeout
         self._clock = clock
         self._observer = observer
+        self._orders = LaneOrders(placement.queue, observer, self.serve)
         self._serving = False
         self._to_serve: dict[Lane, Job | None] = {}
 
@@ -82,6 +84,7 @@ class WaitingRoom:
         job = Job(life)
         self._ask_again(job, decision)
         position = self._queue.add(job)
+        self._orders.add(job)
         life.tell("queued")
         return job, position
 
@@ -124,7 +127,7 @@ class WaitingRoom:
 
     def withdraw(self, job: Job) -> None:
         """Let a job wait no longer; give back what it was given and did not take."""
-        self._queue.remove(job)
+        self._leave(job)
         if job.reservation is not None:
             job.reservation.release()
             job.reservation = None
@@ -193,8 +196,13 @@ class WaitingRoom:
                         job.event.set()
                     continue
                 job.reservation = placed
-            self._queue.remove(job)
+            self._leave(job)
             job.event.set()
+
+    def _leave(self, job: Job) -> None:
+        if job in self._queue:
+            self._queue.remove(job)
+            self._orders.remove(job)
 
     def _ask_again(self, job: Job, decision: Decision) -> None:
         if decision.retry_after is not None:
@@ -204,6 +212,9 @@ class WaitingRoom:
 
     def _in_order(self, lane: Lane, due: Job | None) -> Iterator[Job]:
         """Yield the jobs of a lane, next one first; they may be removed meanwhile."""
+        if self._orders.keeps(lane):
+            yield from self._as_kept(lane, due)
+            return
         first = self._first(lane)
         if due is not None and due in self._queue:
             first = {due: None, **first}
@@ -213,6 +224,23 @@ class WaitingRoom:
             if job not in first:
                 yield job
             passed_over += job in self._queue
+
+    def _as_kept(self, lane: Lane, due: Job | None) -> Iterator[Job]:
+        """Yield the jobs as a plugin keeps them; those it leaves out wait."""
+        if due is not None and due in self._queue:
+            yield due
+        passed_over = {due}
+        while (job := self._next_kept(lane, passed_over)) is not None:
+            passed_over.add(job)
+            yield job
+
+    def _next_kept(self, lane: Lane, passed_over: Container[Job | None]) -> Job | None:
+        # Asked anew after each job: a job that got a worker may have changed the order.
+        for job_id in self._orders.ranked(lane):
+            job = self._queue.job(lane, job_id)
+            if job is not None and job not in passed_over:
+                return job
+        return None
 
     def _first(self, lane: Lane) -> Mapping[Job, None]:
         """Return the jobs that the first plugin with an opinion wants first, in order."""

@@ -74,6 +74,7 @@ class Chain:
     select_worker: tuple[Call, ...] = ()
     no_candidate: tuple[Call, ...] = ()
     order_queue: tuple[Call, ...] = ()
+    order_lane: tuple[Call, ...] = ()
     reserve: tuple[Call, ...] = ()
     release: tuple[Call, ...] = ()
     worker_event: tuple[Call, ...] = ()

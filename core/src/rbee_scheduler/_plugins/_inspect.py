@@ -11,16 +11,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from rbee_scheduler import _hookspecs
 from rbee_scheduler._errors import PluginError
+from rbee_scheduler._plugins._extensions import extension_hooks
 
 
 __all__ = ["HOOKS", "hook_functions", "is_async", "spec_arguments"]
 
 _IMPL_MARK = f"{_hookspecs.PROJECT_NAME}_impl"
-_MAY_BE_ASYNC = frozenset({"rbee_reserve", "rbee_release", "rbee_pool_command"})
+_MAY_BE_ASYNC = frozenset({"rbee_check_quota", "rbee_reserve", "rbee_release", "rbee_pool_command"})
 
 _LAZY = object()  # a name that dir() shows and nobody has set: a module's __getattr__ makes it
 
@@ -29,7 +30,23 @@ HOOKS: tuple[str, ...] = tuple(name for name in vars(_hookspecs) if name.startsw
 
 def spec_arguments(hook: str) -> tuple[str, ...]:
     """Return the argument names of ``hook``, in the order of its specification."""
-    return tuple(inspect.signature(getattr(_hookspecs, hook)).parameters)
+    specification = _specification(hook)
+    assert specification is not None  # noqa: S101 - only hooks that are known get here
+    return tuple(inspect.signature(specification).parameters)
+
+
+def _specification(hook: str) -> Callable[..., Any] | None:
+    """Return the specification of ``hook``: core's, or that of an installed package."""
+    if hook in HOOKS:
+        return cast("Callable[..., Any]", getattr(_hookspecs, hook))
+    return extension_hooks().get(hook) if hook.startswith("rbee_") else None
+
+
+def _may_be_async(hook: str) -> bool:
+    if hook in HOOKS:
+        return hook in _MAY_BE_ASYNC
+    specification = _specification(hook)
+    return specification is not None and is_async(specification)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -50,7 +67,7 @@ def hook_functions(plugin: object) -> dict[str, Callable[..., Any]]:
         )
     found: dict[str, Callable[..., Any]] = {}
     for name, function in _marked(plugin):
-        if name not in HOOKS:
+        if _specification(name) is None:
             raise PluginError(f"{name} is no hook", hook=name, hint=_nearest(name))
         if name in found:
             raise PluginError(f"two functions implement {name}", hook=name, hint="drop one")
@@ -82,7 +99,7 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
             continue
         _check_marks(name, marks)
         hook = marks.get("specname") or name
-        if hook in HOOKS or not marks.get("optionalhook"):
+        if _specification(hook) is not None or not marks.get("optionalhook"):
             yield hook, function
 
 
@@ -113,7 +130,7 @@ def _check_signature(name: str, function: Callable[..., Any]) -> None:
         raise PluginError(
             f"{name} is a generator", hook=name, hint="return the answer instead of yielding it"
         )
-    if is_async(function) and name not in _MAY_BE_ASYNC:
+    if is_async(function) and not _may_be_async(name):
         raise PluginError(
             f"{name} is async",
             hook=name,

@@ -132,6 +132,16 @@ class Plugins:
         """What is entered with a scheduler, in the order of asking (`rbee_lifespan`)."""
         return tuple(call for _, call in self._calls_of("rbee_lifespan"))
 
+    def calls(self, hook: str) -> tuple[Call, ...]:
+        """Return the implementations of ``hook``, in the order of asking.
+
+        For packages with hooks of their own (the entry-point group ``rbee_scheduler.hookspecs``).
+
+        Args:
+            hook: Its name.
+        """
+        return tuple(call for _, call in self._calls_of(hook))
+
     def chain(self, strategy: str) -> Chain:
         """Return the compiled hooks of ``strategy``.
 
@@ -242,6 +252,7 @@ def _chain(strategy: str, own: dict[str, tuple[Call, ...]], of: dict[str, Call])
         select_worker=its_first("rbee_select_worker"),
         no_candidate=its_first("rbee_no_candidate"),
         order_queue=its_first("rbee_order_queue"),
+        order_lane=its_first("rbee_order_lane"),
         reserve=reserve,
         release=tuple(reversed(all_of("rbee_release"))),
         worker_event=own["rbee_worker_event"],

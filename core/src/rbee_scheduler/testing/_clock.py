@@ -31,13 +31,14 @@ class VirtualClock:
         await clock.run_for(90)  # 90 s pass; every timer in between fires, in order
     """
 
-    __slots__ = ("_epoch", "_numbers", "_time", "_timers")
+    __slots__ = ("_epoch", "_numbers", "_scopes", "_time", "_timers")
 
     def __init__(self, now: float = 1_700_000_000_000.0) -> None:
         self._epoch = now
         self._time = 0.0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
+        self._scopes: dict[anyio.CancelScope, Callable[[], None]] = {}  # how to end their timers
 
     def now(self) -> float:
         """Return the wall clock in milliseconds since 1970, UTC."""
@@ -105,11 +106,17 @@ class VirtualClock:
                 scope.cancel()
                 yield scope
                 return
-            cancel = self._at(self._time + seconds, scope.cancel)
+            self._scopes[scope] = self._at(self._time + seconds, scope.cancel)
             try:
                 yield scope
             finally:
-                cancel()
+                self._scopes.pop(scope)()
+
+    def put_off(self, scope: anyio.CancelScope, seconds: float) -> None:
+        """Let a scope of `move_on_after` be cancelled ``seconds`` from now instead."""
+        if scope in self._scopes:
+            self._scopes[scope]()
+            self._scopes[scope] = self._at(self._time + seconds, scope.cancel)
 
     def _at(self, moment: float, act: Callable[[], None]) -> Callable[[], None]:
         timer = (moment, next(self._numbers), act)

@@ -194,7 +194,7 @@ def test_async_def_on_a_plain_hook():
 
     said = refusal(plugin(rbee_select_worker))
     assert "rbee_select_worker is async" in said
-    assert "only rbee_pool_command, rbee_release, rbee_reserve may wait" in said
+    assert "only rbee_check_quota, rbee_pool_command, rbee_release, rbee_reserve may wait" in said
 
 
 @pytest.mark.parametrize("hook", ["rbee_reserve", "rbee_release", "rbee_pool_command"])

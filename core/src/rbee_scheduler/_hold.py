@@ -1,0 +1,227 @@
+"""The hold: a request and the worker's slot it has, for who speaks to the worker himself.
+
+`Executor` turns a worker's answer into events. A relay sends the worker's own bytes on
+instead; it needs all of a request's life but the stream: admission, a worker, the next one
+when that fails, and an outcome, exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from rbee_scheduler._attempt import Attempt
+from rbee_scheduler._clock import Clock
+from rbee_scheduler._decision import Decision
+from rbee_scheduler._dispatch import Dispatcher
+from rbee_scheduler._errors import Cancelled, PluginError, SchedulerError, WorkerTimeout
+from rbee_scheduler._life import RequestLife
+from rbee_scheduler._outcome import Outcome, Usage
+from rbee_scheduler._registry import WorkerRegistry
+from rbee_scheduler._request import InferenceRequest
+from rbee_scheduler._reservation import Reservation
+from rbee_scheduler._settings import TimeoutConfig
+from rbee_scheduler._waiting import WaitingRoom
+from rbee_scheduler._worker import Worker
+
+
+__all__ = ["Hold"]
+
+
+class Hold:
+    """A request that holds a worker's slot while the ``async with`` block runs.
+
+    Made by `Scheduler.hold`. The block ends in a success only after `succeeded`; an exception
+    that leaves it is the request's outcome.
+
+    Args:
+        life: The request, not yet admitted.
+        dispatcher: Finds workers.
+        waiting: Where it waits when none is free.
+        registry: Its catalog knows the worker's name for the model.
+        clock: Source of time.
+        timeout: Time limits.
+        running: Lets `Scheduler.cancel` find it.
+        on_queued: Told the request's place in the queue when it must wait.
+
+    Raises:
+        SchedulerError: From entering: why no worker serves it.
+    """
+
+    __slots__ = (
+        "_clock", "_dispatcher", "_error", "_life", "_on_queued", "_registry", "_running",
+        "_succeeded", "_timeout", "_waiting", "worker",
+    )  # fmt: skip
+
+    worker: Worker
+
+    def __init__(
+        self,
+        life: RequestLife,
+        dispatcher: Dispatcher,
+        waiting: WaitingRoom,
+        registry: WorkerRegistry,
+        *,
+        clock: Clock,
+        timeout: TimeoutConfig,
+        running: AbstractContextManager[None],
+        on_queued: Callable[[int], None] | None = None,
+    ) -> None:
+        self._life = life
+        self._dispatcher = dispatcher
+        self._waiting = waiting
+        self._registry = registry
+        self._clock = clock
+        self._timeout = timeout
+        self._running = running
+        self._on_queued = on_queued
+        self._succeeded = False
+        self._error: SchedulerError | None = None
+
+    async def __aenter__(self) -> Self:
+        self._running.__enter__()
+        try:
+            await self._life.admit(self._registry.snapshot)
+            await self._next(None)
+        except BaseException as error:
+            await self._end(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._end(error)
+
+    # ---- what is held --------------------------------------------------------------------
+
+    @property
+    def request(self) -> InferenceRequest:
+        """The request; its model is canonical."""
+        return self._life.request
+
+    @property
+    def model(self) -> str:
+        """The worker's own name for the model."""
+        return self._registry.catalog.known_as(self._life.request.model, self.worker.models)
+
+    @property
+    def strategy(self) -> str:
+        """The strategy that decided."""
+        return self._life.decision.strategy or self._life.chain.strategy
+
+    @property
+    def attempts(self) -> int:
+        """How many workers were tried, the present one included."""
+        return self._life.attempts
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs."""
+        return self._life.outcome
+
+    # ---- while it runs -------------------------------------------------------------------
+
+    def attempt(self) -> Attempt:
+        """Return a ``with`` block for one try: it ends when the request may not go on.
+
+        The first piece must come within ``timeout.first_token``; say `Attempt.expect` when
+        something came.
+        """
+        return Attempt(self._life.patience, self._clock, self._timeout.first_token, self._silent)
+
+    def streamed(self, tokens: int) -> None:
+        """Note that ``tokens`` tokens came, as far as they can be told from the stream."""
+        self._life.streamed(tokens)
+
+    def succeeded(self, usage: Usage | None = None, finish_reason: str = "") -> None:
+        """Say that the worker has served the request.
+
+        Args:
+            usage: Tokens, as the worker counted them.
+            finish_reason: Its reason for ending.
+        """
+        if usage is not None:
+            self._life.usage = usage
+        self._life.finish_reason = finish_reason
+        self._succeeded = True
+
+    def ended(self, error: SchedulerError, usage: Usage | None = None) -> None:
+        """Say that the request ended with ``error``, which the caller has told its client."""
+        if usage is not None:
+            self._life.usage = usage
+        self._error = error
+
+    async def failed(self, failure: SchedulerError, *, can_go_on: bool = True) -> None:
+        """Give up the present worker; hold the next one, in `worker`.
+
+        Args:
+            failure: How the try failed.
+            can_go_on: Whether another worker could serve what is still missing: not when the
+                client has seen a part of an answer that can't be continued.
+
+        Raises:
+            SchedulerError: ``failure``, when no other try is worth it; or why no other worker
+                could be had.
+        """
+        failure.worker_id = failure.worker_id or self._life.worker_id
+        await self._dispatcher.failed(self._life, failure, can_go_on=can_go_on)
+        await self._next(failure)
+
+    # ---- inside --------------------------------------------------------------------------
+
+    async def _next(self, after: SchedulerError | None) -> None:
+        """Hold a worker's slot, for which plugins have prepared."""
+        life = self._life
+        while True:
+            placed = await self._find(after)
+            try:
+                await life.take(placed)
+            except PluginError as failure:
+                await self._dispatcher.failed(life, failure)
+                after = failure
+            else:
+                self.worker = placed.worker
+                return
+
+    async def _find(self, after: SchedulerError | None) -> Reservation:
+        placed = await self._dispatcher.find(self._life, after=after)
+        if not isinstance(placed, Decision):
+            return placed
+        job, position = self._waiting.enqueue(self._life, placed)
+        try:
+            if self._on_queued is not None:
+                self._on_queued(position)
+            return await self._waiting.wait(job)
+        finally:
+            self._waiting.withdraw(job)
+
+    async def _end(self, error: BaseException | None) -> None:
+        life = self._life
+        try:
+            if error is None and self._succeeded:
+                self._dispatcher.succeeded(life)
+                await life.finish()
+            else:
+                await life.finish(self._error or _as_outcome(error))
+        finally:
+            self._running.__exit__(None, None, None)
+
+    def _silent(self) -> SchedulerError:
+        return WorkerTimeout(
+            f"{self.worker.url} kept silent too long",
+            hint="see timeout.first_token and timeout.idle",
+        )
+
+
+def _as_outcome(error: BaseException | None) -> SchedulerError:
+    if isinstance(error, SchedulerError):
+        return error
+    if isinstance(error, Exception):
+        return SchedulerError(f"{type(error).__name__}: {error}")
+    return Cancelled("the caller left")
