@@ -85,8 +85,12 @@ class Attempt:
         swallowed = bool(self._block.__exit__(kind, error, traceback))
         if not self._scope.cancelled_caught:
             return swallowed
+        # Without the backend's own exception, by which the block was ended.
+        raise self._why() from None
+
+    def _why(self) -> SchedulerError:
         if self._patience.cancelled:
-            raise Cancelled("the request was cancelled")
+            return Cancelled("the request was cancelled")
         if self._ends_at >= self._patience.ends_at:
-            raise DeadlineExceeded("the request's time ran out")
-        raise self._silent()
+            return DeadlineExceeded("the request's time ran out")
+        return self._silent()

@@ -13,8 +13,11 @@ from rbee_scheduler._errors import (
     ParseError,
     PluginError,
     SchedulerError,
+    StreamConnectionFailed,
+    StreamReadError,
     WorkerCommunicationFailed,
     WorkerError,
+    WorkerTimeout,
 )
 from rbee_scheduler._life import RequestLife
 from rbee_scheduler._placement import Placement
@@ -110,7 +113,9 @@ class Dispatcher:
         at_fault = not isinstance(failure, WorkerError) or failure.at_fault
         if at_fault and not isinstance(failure, PluginError):
             # Before its slot is free again: nobody who waits should get it now.
-            unreachable = type(failure) is WorkerCommunicationFailed
+            unreachable = isinstance(failure, WorkerCommunicationFailed) and not isinstance(
+                failure, (StreamConnectionFailed, StreamReadError, WorkerTimeout)
+            )
             self._registry.report_failure(life.worker_id, unreachable=unreachable)
         await life.leave(failure)
         if not at_fault or not can_go_on or life.attempts >= self._retry.max_attempts:

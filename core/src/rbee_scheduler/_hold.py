@@ -15,7 +15,7 @@ from typing import Self
 from rbee_scheduler._attempt import Attempt
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import Decision
-from rbee_scheduler._dispatch import Dispatcher
+from rbee_scheduler._dispatch import RETRYABLE, Dispatcher
 from rbee_scheduler._errors import Cancelled, PluginError, SchedulerError, WorkerTimeout
 from rbee_scheduler._life import RequestLife
 from rbee_scheduler._outcome import Outcome, Usage
@@ -169,6 +169,8 @@ class Hold:
             SchedulerError: ``failure``, when no other try is worth it; or why no other worker
                 could be had.
         """
+        if not isinstance(failure, RETRYABLE):  # the request's own end, not the worker's fault
+            raise failure
         failure.worker_id = failure.worker_id or self._life.worker_id
         await self._dispatcher.failed(self._life, failure, can_go_on=can_go_on)
         await self._next(failure)
@@ -203,14 +205,16 @@ class Hold:
 
     async def _end(self, error: BaseException | None) -> None:
         life = self._life
+        succeeded = error is None and self._error is None and self._succeeded
+        failure = None if succeeded else self._error or _as_outcome(error)
         try:
-            if error is None and self._succeeded:
+            if succeeded:
                 self._dispatcher.succeeded(life)
-                await life.finish()
-            else:
-                await life.finish(self._error or _as_outcome(error))
-        finally:
-            self._running.__exit__(None, None, None)
+        finally:  # whoever listens to the registry may raise
+            try:
+                await life.finish(failure)
+            finally:
+                self._running.__exit__(None, None, None)
 
     def _silent(self) -> SchedulerError:
         return WorkerTimeout(

@@ -2,84 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 
 from rbee_scheduler._answers import LaneOrder
 from rbee_scheduler._observe import Observer
 from rbee_scheduler._plugins import Call
-from rbee_scheduler._queue import Job, JobQueue, Lane
+from rbee_scheduler._queue import Job, Lane
 
 
 __all__ = ["LaneOrders"]
+
+
+class _Kept:
+    """An order that a plugin keeps, and the jobs it knows."""
+
+    __slots__ = ("call", "jobs", "order")
+
+    def __init__(self, call: Call, order: LaneOrder) -> None:
+        self.call = call
+        self.order = order
+        # Several jobs may have one id: a request may be asked about while it waits. The order
+        # knows the id once, from the first of them to the last.
+        self.jobs: dict[str, list[Job]] = {}
 
 
 class LaneOrders:
     """The orders that plugins keep (`rbee_order_lane`), by lane.
 
     Args:
-        queue: The jobs that wait.
-        observer: Told of orders that fail; their lanes go on as jobs came.
-        wake: Serves a lane.
+        observer: Told of orders that fail; their lanes go on in the order in which jobs came.
+        serve: Serves a lane; while a plugin is called (`calling`), it must wait, so that no
+            order is called in the middle of a call.
+
+    Attributes:
+        calling: Whether a plugin is being called.
     """
 
-    __slots__ = ("_observer", "_orders", "_queue", "_wake")
+    __slots__ = ("_asked", "_kept", "_observer", "_serve", "calling")
 
-    def __init__(self, queue: JobQueue, observer: Observer, wake: Callable[[Lane], None]) -> None:
-        self._queue = queue
+    def __init__(self, observer: Observer, serve: Callable[[Lane], None]) -> None:
         self._observer = observer
-        self._wake = wake
-        self._orders: dict[Lane, tuple[Call, LaneOrder] | None] = {}
+        self._serve = serve
+        self._kept: dict[Lane, _Kept] = {}
+        self._asked: Lane | None = None
+        self.calling = False
 
-    def add(self, job: Job) -> None:
-        """Take a job that is in the queue now."""
-        lane = job.lane
-        if lane not in self._orders:
-            self._orders[lane] = self._ask(job)
-        self._tell(lane, lambda order: order.add(job.life.request))
+    def add(self, job: Job, *, first: bool) -> None:
+        """Take a job that is in the queue now.
+
+        Args:
+            job: The job.
+            first: Whether nobody else waits in its lane: then plugins are asked for an order.
+        """
+        kept = self._begin(job) if first else self._kept.get(job.lane)
+        if kept is not None:
+            request = job.life.request
+            same = kept.jobs.setdefault(request.job_id, [])
+            same.append(job)
+            if len(same) == 1:
+                with self._call(job.lane, kept.call):
+                    kept.order.add(request)
 
     def remove(self, job: Job) -> None:
         """Forget a job that has left the queue."""
         lane = job.lane
-        self._tell(lane, lambda order: order.remove(job.life.request))
-        if not self._queue.has(lane):
-            self._orders.pop(lane, None)
+        kept = self._kept.get(lane)
+        if kept is None:
+            return
+        request = job.life.request
+        same = kept.jobs[request.job_id]
+        same.remove(job)
+        if not same:
+            del kept.jobs[request.job_id]
+            if not kept.jobs:
+                del self._kept[lane]
+            with self._call(lane, kept.call):
+                kept.order.remove(request)
 
     def keeps(self, lane: Lane) -> bool:
         """Return whether a plugin keeps the order of ``lane``."""
-        return self._orders.get(lane) is not None
+        return lane in self._kept
 
-    def ranked(self, lane: Lane) -> Iterator[str]:
-        """Yield job ids, next one first; none when the order fails."""
-        kept = self._orders.get(lane)
-        if kept is None:
-            return
-        call, order = kept
-        try:
-            yield from order
-        except Exception as problem:  # noqa: BLE001 - the jobs keep the order in which they came
-            self._fail(lane, call, problem)
-
-    def _ask(self, job: Job) -> tuple[Call, LaneOrder] | None:
-        lane = job.lane
-        for call in job.life.chain.order_lane:
-            try:
-                order = call.function(*lane, lambda: self._wake(lane))
-            except Exception as problem:  # noqa: BLE001 - the next plugin is asked
-                self._observer.plugin_failed(call.failure(problem))
-                continue
-            if order is not None:
-                return call, order
+    def next(self, lane: Lane, passed_over: Container[Job]) -> Job | None:
+        """Return the first job that may go and is not ``passed_over``; None: there is none."""
+        kept = self._kept.get(lane)
+        if kept is not None:
+            with self._asking(lane, kept.call):
+                for job_id in kept.order:
+                    for job in kept.jobs.get(job_id, ()):
+                        if job not in passed_over:
+                            return job
         return None
 
-    def _tell(self, lane: Lane, tell: Callable[[LaneOrder], None]) -> None:
-        kept = self._orders.get(lane)
+    def lets(self, job: Job) -> bool:
+        """Return whether ``job`` may go now; costs its place in the order."""
+        kept = self._kept.get(job.lane)
         if kept is not None:
-            call, order = kept
-            try:
-                tell(order)
-            except Exception as problem:  # noqa: BLE001 - the jobs keep the order in which they came
-                self._fail(lane, call, problem)
+            with self._asking(job.lane, kept.call):
+                return job.life.request.job_id in iter(kept.order)
+        return False
 
-    def _fail(self, lane: Lane, call: Call, problem: Exception) -> None:
-        self._observer.plugin_failed(call.failure(problem))
-        self._orders[lane] = None
+    # ---- calling plugins -------------------------------------------------------------------
+
+    def _begin(self, job: Job) -> _Kept | None:
+        lane = job.lane
+        for call in job.life.chain.order_lane:
+            with self._call(lane, call):
+                order = call.function(*lane, lambda: self._wake(lane))
+                if order is not None:
+                    kept = self._kept[lane] = _Kept(call, order)
+                    return kept
+        return None
+
+    def _wake(self, lane: Lane) -> None:
+        # An order that wakes its own lane each time it is asked would be asked for ever.
+        if lane != self._asked:
+            self._serve(lane)
+
+    @contextmanager
+    def _asking(self, lane: Lane, call: Call) -> Iterator[None]:
+        self._asked = lane
+        try:
+            with self._call(lane, call):
+                yield
+        finally:
+            self._asked = None
+
+    @contextmanager
+    def _call(self, lane: Lane, call: Call) -> Iterator[None]:
+        """Let a plugin act; when it fails, its lane goes on in the order in which jobs came."""
+        outer, self.calling = self.calling, True
+        try:
+            yield
+        except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+            self._observer.plugin_failed(call.failure(problem))
+            if self._kept.pop(lane, None) is not None:
+                self._serve(lane)  # those it left out may go now
+        finally:
+            self.calling = outer

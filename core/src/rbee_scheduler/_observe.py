@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
@@ -12,7 +13,7 @@ from rbee_scheduler._errors import PluginError
 from rbee_scheduler._events import RequestEvent, WorkerEvent
 from rbee_scheduler._listeners import Listeners
 from rbee_scheduler._outcome import Outcome
-from rbee_scheduler._plugins import Chain
+from rbee_scheduler._plugins import Call, Chain
 from rbee_scheduler._snapshot import Snapshot
 
 
@@ -76,20 +77,25 @@ class Observer:
         elif kind == "retry":
             self.retries += 1
 
+    def listen(self, listener: Callable[[RequestEvent], None]) -> Callable[[], None]:
+        """Tell ``listener`` of each step of each request's life; return what ends that."""
+        name = getattr(listener, "__qualname__", type(listener).__qualname__)
+        call = Call(listener, plugin=name, source=listener.__module__, hook="Scheduler.subscribe")
+        return self.listeners.add(lambda event: self._tell((call,), event))
+
     def request_event(self, event: RequestEvent, chain: Chain) -> None:
-        """Tell plugins of a step in a request's life."""
-        for call in chain.on_event:
-            try:
-                call.function(event)
-            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
-                self.plugin_failed(call.failure(problem))
+        """Tell plugins and listeners of a step in a request's life."""
+        self._tell(chain.on_event, event)
         self.listeners.tell(event)
 
     def worker_event(self, event: WorkerEvent, snapshot: Snapshot, chain: Chain) -> None:
         """Tell plugins of a worker that came, changed or left."""
         self.logger.info("worker %s: %s %s", event.worker_id, event.kind, event.reason)
-        for call in chain.worker_event:
+        self._tell(chain.worker_event, event, snapshot)
+
+    def _tell(self, calls: tuple[Call, ...], *arguments: Any) -> None:
+        for call in calls:
             try:
-                call.function(event, snapshot)
+                call.function(*arguments)
             except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
                 self.plugin_failed(call.failure(problem))

@@ -54,13 +54,12 @@ class JobQueue:
         capacity: Most jobs that may wait; -1: no bound.
     """
 
-    __slots__ = ("_capacity", "_ids", "_lanes", "_size")
+    __slots__ = ("_capacity", "_lanes", "_size")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         # By identity, not by id: a request may be asked about while it runs.
         self._lanes: dict[Lane, dict[Job, None]] = {}
-        self._ids: dict[Lane, dict[str, Job]] = {}
         self._size = 0
 
     def __len__(self) -> int:
@@ -87,29 +86,23 @@ class JobQueue:
             )
         lane = self._lanes.setdefault(job.lane, {})
         lane[job] = None
-        self._ids.setdefault(job.lane, {})[job.life.request.job_id] = job
         self._size += 1
         return len(lane)
 
-    def remove(self, job: Job) -> None:
-        """Let ``job`` wait no longer; a job that does not wait is fine."""
+    def remove(self, job: Job) -> bool:
+        """Let ``job`` wait no longer; return whether it did."""
         lane = self._lanes.get(job.lane)
-        if lane is not None and job in lane:
-            del lane[job]
-            self._size -= 1
-            ids, job_id = self._ids[job.lane], job.life.request.job_id
-            if ids.get(job_id) is job:
-                del ids[job_id]
-            if not lane:
-                del self._lanes[job.lane], self._ids[job.lane]
+        if lane is None or job not in lane:
+            return False
+        del lane[job]
+        self._size -= 1
+        if not lane:
+            del self._lanes[job.lane]
+        return True
 
     def waiting(self, lane: Lane) -> Iterable[Job]:
         """Return the jobs of a lane, in the order in which they came."""
         return self._lanes.get(lane, ())
-
-    def job(self, lane: Lane, job_id: str) -> Job | None:
-        """Return the job of a lane with this id, or None; of several the last one."""
-        return self._ids.get(lane, {}).get(job_id)
 
     def jobs(self) -> list[Job]:
         """Return all jobs, lane by lane; costs their number."""

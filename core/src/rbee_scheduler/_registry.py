@@ -89,6 +89,12 @@ class WorkerRegistry(RegistryQueries):
         """What is known of the models."""
         return self._catalog
 
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Take another catalog: names that it knows lead to workers from now on."""
+        self._catalog = catalog
+        for entry in tuple(self._entries.values()):
+            self._publish(entry)
+
     def snapshot(
         self, *, turn: int = 0, seed: int = 0, surroundings: Surroundings = NOWHERE
     ) -> Snapshot:

@@ -142,8 +142,7 @@ class Scheduler:
         subscriptions, self._subscriptions = self._subscriptions, []
         for unsubscribe in subscriptions:
             unsubscribe()
-        for life in self._active.values():
-            life.patience.cancel()
+        self.cancel_all()
         with anyio.CancelScope(shield=True):
             await self._transport.aclose()
 
@@ -294,7 +293,7 @@ class Scheduler:
             on_queued: Told its place in the queue when it must wait.
 
         Raises:
-            InvalidRequest: It can't be served by anyone, or its id is in use.
+            InvalidRequest: It can't be served by anyone; from entering: its id is in use.
             Rejected: It names a strategy, and this deployment does not allow that.
 
         Example::
@@ -322,12 +321,14 @@ class Scheduler:
         )
 
     def subscribe(self, listener: Callable[[RequestEvent], None]) -> Callable[[], None]:
-        """Call ``listener`` at each step of each request's life.
+        """Call ``listener`` at each step of each request's life, as `rbee_on_event` is called.
+
+        One that raises is logged, counted and called again at the next step.
 
         Returns:
             A function that ends the subscription.
         """
-        return self._observer.listeners.add(listener)
+        return self._observer.listen(listener)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a request by its id, wherever it is; its stream ends with `Cancelled`.
@@ -340,6 +341,11 @@ class Scheduler:
             return False
         life.patience.cancel()
         return True
+
+    def cancel_all(self) -> None:
+        """Cancel every request; each of their streams ends with `Cancelled`."""
+        for life in tuple(self._active.values()):
+            life.patience.cancel()
 
     def statistics(self) -> SchedulerStatistics:
         """Return what the scheduler has done so far."""

@@ -6,7 +6,7 @@ when the job begins to wait.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import anyio
@@ -66,7 +66,7 @@ class WaitingRoom:
         self._timeout = timeout
         self._clock = clock
         self._observer = observer
-        self._orders = LaneOrders(placement.queue, observer, self.serve)
+        self._orders = LaneOrders(observer, self.serve)
         self._serving = False
         self._to_serve: dict[Lane, Job | None] = {}
 
@@ -84,8 +84,9 @@ class WaitingRoom:
         job = Job(life)
         self._ask_again(job, decision)
         position = self._queue.add(job)
-        self._orders.add(job)
+        self._orders.add(job, first=position == 1)
         life.tell("queued")
+        self._serve_all()
         return job, position
 
     async def wait(self, job: Job) -> Reservation:
@@ -131,8 +132,15 @@ class WaitingRoom:
         if job.reservation is not None:
             job.reservation.release()
             job.reservation = None
+        self._serve_all()
 
     def _waited_too_long(self, lane: Lane) -> SchedulerError:
+        if self._registry.snapshot().free(*lane):
+            return CapacityExceeded(
+                f"it had to wait although a worker is free, and did so for {self._timeout:g} s",
+                hint="a plugin orders, filters or defers such requests; or raise queue.timeout",
+                retry_after=1.0,
+            )
         waited = f"no worker was free within {self._timeout:g} s"
         if self._registry.snapshot().count_usable(*lane):
             hint = "add workers, or raise queue.timeout"
@@ -166,7 +174,11 @@ class WaitingRoom:
         if not self._queue.has(lane):
             return
         self._to_serve[lane] = due or self._to_serve.get(lane)
-        if self._serving:  # a plugin, or a snapshot, brought a worker while jobs are served
+        self._serve_all()
+
+    def _serve_all(self) -> None:
+        # A plugin, or a snapshot, may bring a worker while jobs are served, or are taken.
+        if self._serving or self._orders.calling:
             return
         self._serving = True
         try:
@@ -200,8 +212,7 @@ class WaitingRoom:
             job.event.set()
 
     def _leave(self, job: Job) -> None:
-        if job in self._queue:
-            self._queue.remove(job)
+        if self._queue.remove(job):
             self._orders.remove(job)
 
     def _ask_again(self, job: Job, decision: Decision) -> None:
@@ -227,20 +238,17 @@ class WaitingRoom:
 
     def _as_kept(self, lane: Lane, due: Job | None) -> Iterator[Job]:
         """Yield the jobs as a plugin keeps them; those it leaves out wait."""
+        passed_over: set[Job] = set()
         if due is not None and due in self._queue:
-            yield due
-        passed_over = {due}
-        while (job := self._next_kept(lane, passed_over)) is not None:
+            # Where nobody is free it gets no worker, but maybe another answer.
+            is_free = self._registry.snapshot().free(*lane)
+            if not is_free or self._orders.lets(due):
+                passed_over.add(due)
+                yield due
+        # Asked anew after each job: one that got a worker may have changed the order.
+        while (job := self._orders.next(lane, passed_over)) is not None:
             passed_over.add(job)
             yield job
-
-    def _next_kept(self, lane: Lane, passed_over: Container[Job | None]) -> Job | None:
-        # Asked anew after each job: a job that got a worker may have changed the order.
-        for job_id in self._orders.ranked(lane):
-            job = self._queue.job(lane, job_id)
-            if job is not None and job not in passed_over:
-                return job
-        return None
 
     def _first(self, lane: Lane) -> Mapping[Job, None]:
         """Return the jobs that the first plugin with an opinion wants first, in order."""
