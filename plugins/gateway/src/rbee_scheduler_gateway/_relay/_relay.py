@@ -152,8 +152,6 @@ class Relay:
     async def _refused(
         self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
     ) -> None:
-        self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
-    ) -> None:
         """Pass on that the worker finds fault with the request; else it is the worker's fault."""
         body = await _read_all(response, attempt, self._timeout.idle, _ERROR_BYTES)
         text = " ".join(body[:500].decode("utf-8", "replace").split())
