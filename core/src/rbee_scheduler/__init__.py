@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._heartbeat import WorkerHeartbeat as WorkerHeartbeat
     from rbee_scheduler._hold import Hold as Hold
     from rbee_scheduler._hookspecs import hookimpl as hookimpl
+    from rbee_scheduler._hookspecs import hookspec as hookspec
     from rbee_scheduler._liveness import LivenessConfig as LivenessConfig
     from rbee_scheduler._outcome import Outcome as Outcome
     from rbee_scheduler._outcome import Usage as Usage
@@ -133,7 +134,7 @@ _ROOMS = {
     "_findings": "Findings",
     "_heartbeat": "HiveHeartbeat WorkerHeartbeat",
     "_hold": "Hold",
-    "_hookspecs": "hookimpl",
+    "_hookspecs": "hookimpl hookspec",
     "_liveness": "LivenessConfig",
     "_outcome": "Outcome Usage",
     "_pipeline": "decide",

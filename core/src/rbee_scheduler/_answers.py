@@ -20,7 +20,8 @@ __all__ = ["Act", "Allow", "Charge", "Deny", "LaneOrder", "Reject", "Scores", "S
 class LaneOrder(Protocol):
     """Keeps the order of the jobs that wait for one model and task.
 
-    It must not fail: when a method raises, the lane goes on in the order in which jobs came.
+    Each job is added once, and removed once when it waits no longer. The order must not fail:
+    when a method raises, the lane goes on in the order in which jobs came.
     """
 
     def add(self, request: InferenceRequest) -> None:

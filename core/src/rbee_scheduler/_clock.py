@@ -69,7 +69,10 @@ class SystemClock:
 
     def move_on_after(self, seconds: float | None) -> AbstractContextManager[anyio.CancelScope]:
         """Return an anyio cancel scope with a deadline ``seconds`` from now."""
-        return anyio.move_on_after(seconds)
+        if seconds is None:
+            return anyio.CancelScope()
+        # What anyio.move_on_after does, without its detour: 1 us of 4.
+        return anyio.CancelScope(deadline=anyio.current_time() + seconds)
 
     def put_off(self, scope: anyio.CancelScope, seconds: float) -> None:
         """Move the deadline of an anyio cancel scope."""

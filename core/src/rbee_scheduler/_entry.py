@@ -99,7 +99,16 @@ class Entry:
 
     def with_load(self, worker: Worker) -> Worker:
         """Return ``worker`` (as snapshots show it) with the present count of requests."""
-        return worker.changed(**self._present())
+        # Every request changes it twice, so without the detours of `_present`.
+        reported = self.reported
+        running = self.foreign + self.in_flight
+        return worker.changed(
+            in_flight=self.in_flight,
+            running=running,
+            load=_load(reported, running),
+            status=self._status if reported.status != "ready" or self.cooling else worker.status,
+            last_used_at=max(self.last_used_at, reported.last_used_at),
+        )
 
     def _present(self) -> dict[str, Any]:
         running = self.foreign + self.in_flight

@@ -51,8 +51,8 @@ class Hold:
     """
 
     __slots__ = (
-        "_clock", "_dispatcher", "_error", "_life", "_on_queued", "_registry", "_running",
-        "_succeeded", "_timeout", "_waiting", "worker",
+        "_clock", "_dispatcher", "_entered", "_error", "_life", "_on_queued", "_registry",
+        "_running", "_succeeded", "_timeout", "_waiting", "worker",
     )  # fmt: skip
 
     worker: Worker
@@ -77,11 +77,15 @@ class Hold:
         self._timeout = timeout
         self._running = running
         self._on_queued = on_queued
+        self._entered = False
         self._succeeded = False
         self._error: SchedulerError | None = None
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("a hold is entered once; make another one with Scheduler.hold")
         self._running.__enter__()
+        self._entered = True
         try:
             await self._life.admit(self._registry.snapshot)
             await self._next(None)
@@ -127,13 +131,15 @@ class Hold:
 
     # ---- while it runs -------------------------------------------------------------------
 
-    def attempt(self) -> Attempt:
+    def attempt(self, seconds: float | None = None) -> Attempt:
         """Return a ``with`` block for one try: it ends when the request may not go on.
 
-        The first piece must come within ``timeout.first_token``; say `Attempt.expect` when
-        something came.
+        Args:
+            seconds: Until the first piece must be there; None: ``timeout.first_token``. Say
+                `Attempt.expect` when something came.
         """
-        return Attempt(self._life.patience, self._clock, self._timeout.first_token, self._silent)
+        limit = self._timeout.first_token if seconds is None else seconds
+        return Attempt(self._life.patience, self._clock, limit, self._silent)
 
     def streamed(self, tokens: int) -> None:
         """Note that ``tokens`` tokens came, as far as they can be told from the stream."""

@@ -12,11 +12,11 @@ out; new arguments are only ever appended. Import both from the top package::
 
 Three kinds of hooks, three rules:
 
-* **Decision hooks** (quota, filter, score, select, order) are plain functions. They see
-  one snapshot and nothing else, so that a decision can be repeated, explained and
-  simulated. They get all candidates in one call and answer by worker id.
-* **Life-cycle hooks** (reserve, release, pool command) may be ``async def``; each call
-  has a time limit (``[limits] hook_timeout``).
+* **Decision hooks** (filter, score, select, order) are plain functions. They see one
+  snapshot and nothing else, so that a decision can be repeated, explained and simulated.
+  They get all candidates in one call and answer by worker id.
+* **Life-cycle hooks** (quota, reserve, release, pool command) may be ``async def``; each
+  call has a time limit (``[limits] hook_timeout``).
 * **Observers** (worker event, on event) are plain functions; they must return soon.
 
 Several plugins may implement a hook. They are asked in the order in which the deployment
@@ -191,6 +191,8 @@ def rbee_lifespan(registry: WorkerRegistry) -> AbstractAsyncContextManager[objec
 @hookspec
 def rbee_check_quota(request: InferenceRequest, snapshot: Snapshot) -> Allow | Deny | None:
     """Called before anything else. Say whether the request may run, and book its charge.
+
+    May be async; one that takes longer than ``hook_timeout`` has failed.
 
     All checks are asked until one denies; then the charges of the others are refunded,
     last booked first. A check that raises **denies**: quotas fail closed.
@@ -390,11 +392,16 @@ def rbee_order_lane(model: str, task: str, wake: Callable[[], None]) -> LaneOrde
     A lane holds the jobs that wait for one model and task. `rbee_order_queue` sees all of them
     each time; an order that is kept as jobs come and go costs what changes. Stops at the first
     non-None answer, which lasts until the lane is empty; `rbee_order_queue` is not asked then.
+    When one of its methods raises, the lane goes on in the order in which jobs came.
+
+    A request that finds a worker free does not wait, so that no order sees it. A job that is
+    left out waits for the next event of its lane, for ``wake``, or for its time limit.
 
     Args:
         model: What the jobs wait for.
         task: Their task type.
-        wake: Call it when a job that the order left out may go now.
+        wake: Call it, from the scheduler's event loop, when a job that the order left out may
+            go now; it is without effect while the order is iterated.
 
     Example::
 

@@ -55,6 +55,8 @@ class LaneOrders:
             job: The job.
             first: Whether nobody else waits in its lane: then plugins are asked for an order.
         """
+        if not (first or self._kept):  # most deployments have no such plugin
+            return
         kept = self._begin(job) if first else self._kept.get(job.lane)
         if kept is not None:
             request = job.life.request
@@ -66,6 +68,8 @@ class LaneOrders:
 
     def remove(self, job: Job) -> None:
         """Forget a job that has left the queue."""
+        if not self._kept:
+            return
         lane = job.lane
         kept = self._kept.get(lane)
         if kept is None:

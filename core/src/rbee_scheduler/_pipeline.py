@@ -297,6 +297,8 @@ class _Deciding:
             raise TypeError(f"answered {_shown(answer)}, not a list of worker ids")
         if not answer:
             return Decision("wait", strategy, call.plugin, reason="the selector named nobody")
+        if len(answer) == 1 and isinstance(answer[0], str):
+            return Decision("dispatch", strategy, call.plugin, self.candidate(answer[0]))
         # Each once: a worker that failed is not its own fall-back.
         workers = [self.candidate(worker_id) for worker_id in dict.fromkeys(answer[:ORDER_LENGTH])]
         return self.dispatch(strategy, call.plugin, workers)

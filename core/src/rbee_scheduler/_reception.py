@@ -100,7 +100,8 @@ class Reception:
 def _prompt_bytes(request: InferenceRequest, enough: int) -> int:
     """Return the size of the prompt and of the messages as UTF-8; exact beyond ``enough``."""
     texts = [request.prompt]
-    texts += [str(value) for message in request.messages for value in message.values()]
+    for message in request.messages:
+        texts += [value if type(value) is str else str(value) for value in message.values()]
     characters = sum(map(len, texts))
     # UTF-8 takes 1 to 4 bytes per character, so that most prompts need no encoding.
     if characters * 4 <= enough or characters > enough:

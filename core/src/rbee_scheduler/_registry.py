@@ -92,6 +92,7 @@ class WorkerRegistry(RegistryQueries):
     def set_catalog(self, catalog: Catalog) -> None:
         """Take another catalog: names that it knows lead to workers from now on."""
         self._catalog = catalog
+        self._index.forget_view()
         for entry in tuple(self._entries.values()):
             self._publish(entry)
 
@@ -341,9 +342,9 @@ class WorkerRegistry(RegistryQueries):
 
     def _count(self, entry: Entry, worker: Worker, change: int) -> Worker:
         entry.count(change, self._clock.now())
-        worker = entry.with_load(worker)
-        self._index.put(entry.slot, worker)
-        return worker
+        changed = entry.with_load(worker)
+        self._index.reload(entry.slot, worker, changed)
+        return changed
 
     def _release(self, entry: Entry) -> None:
         # The worker may have left, and even come back as another entry.

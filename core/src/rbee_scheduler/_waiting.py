@@ -86,7 +86,8 @@ class WaitingRoom:
         position = self._queue.add(job)
         self._orders.add(job, first=position == 1)
         life.tell("queued")
-        self._serve_all()
+        if self._to_serve:  # while a plugin took the job
+            self._serve_all()
         return job, position
 
     async def wait(self, job: Job) -> Reservation:
@@ -132,7 +133,8 @@ class WaitingRoom:
         if job.reservation is not None:
             job.reservation.release()
             job.reservation = None
-        self._serve_all()
+        if self._to_serve:  # while a plugin forgot the job
+            self._serve_all()
 
     def _waited_too_long(self, lane: Lane) -> SchedulerError:
         if self._registry.snapshot().free(*lane):

@@ -221,10 +221,8 @@ class Worker:
 
         Costs 0.6 us where `revised`, which checks all fields again, costs 18.
         """
-        fields = self.__dict__.copy()
-        fields.update(changes)
         copy = object.__new__(Worker)
-        object.__setattr__(copy, "__dict__", fields)
+        object.__setattr__(copy, "__dict__", self.__dict__ | changes)
         return copy
 
     def revised(self, **changes: Any) -> Worker:

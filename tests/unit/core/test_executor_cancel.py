@@ -1,7 +1,5 @@
 """A request may be given up at every point where it waits: nothing is held afterwards."""
 
-import gc
-
 import anyio
 import pytest
 
@@ -21,19 +19,8 @@ from rbee_scheduler.testing import Dialect, FakeWorker, Fault, Gate, Script, Vir
 PROTOCOLS = {"openai": Dialect.LLAMACPP, "queen": Dialect.QUEEN}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    """Leave what is there already alone, so that collecting after each test is quick."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def no_generator_is_left_to_the_garbage_collector():
-    yield
-    gc.collect()
+# Of what the collector finds, trio, asyncio and sockets warn; and warnings are errors.
+pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 
 
 class Charge:

@@ -1,6 +1,5 @@
 """Every way in which a worker can be broken, in both protocols, through the whole scheduler."""
 
-import gc
 import tracemalloc
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -80,19 +79,8 @@ QUEEN_TEXT = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    """Leave what is there already alone, so that collecting after each test is quick."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def no_generator_is_left_to_the_garbage_collector():
-    yield
-    gc.collect()  # trio, asyncio and sockets warn of what they find then; warnings are errors
+# Of what the collector finds, trio, asyncio and sockets warn; and warnings are errors.
+pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 
 
 class House:

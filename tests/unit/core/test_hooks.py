@@ -201,6 +201,33 @@ async def test_hook_rbee_order_queue():
     assert served == [("new", "w0"), ("old", "w0")]
 
 
+async def test_hook_rbee_order_lane():
+    registry = registry_of(*free_workers(1, slots=1))
+    held = registry.reserve("w0")
+    served, lanes = [], []
+    scope = {"hookimpl": hookimpl}
+    exec(example_of("rbee_order_lane"), scope)
+
+    def newest_first(model, task, wake):
+        lanes.append((model, task, callable(wake)))
+        return scope["rbee_order_lane"](model, task)
+
+    async with Scheduler(registry, [plugin(rbee_order_lane=newest_first)]) as scheduler:
+
+        async def ask(name):
+            await scheduler.schedule(attrs.evolve(REQUEST, job_id=name))
+            served.append(name)
+
+        async with anyio.create_task_group() as group:
+            for queued, name in enumerate(["old", "middle", "new"], 1):
+                group.start_soon(ask, name)
+                while scheduler.statistics().queued < queued:
+                    await anyio.lowlevel.checkpoint()
+            held.release()
+    assert served == ["new", "middle", "old"]
+    assert lanes == [("m", "text-gen", True)]
+
+
 async def test_hook_rbee_reserve():
     log = []
     async with FakeWorker(Script(tokens=("Hi",))) as worker:

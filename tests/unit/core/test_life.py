@@ -7,9 +7,11 @@ import anyio
 import pytest
 
 from rbee_scheduler import (
+    Allow,
     Cancelled,
     CapacityExceeded,
     DeadlineExceeded,
+    Deny,
     InferenceRequest,
     InvalidRequest,
     LimitsConfig,
@@ -245,3 +247,90 @@ def test_pauses(attempt, chance, seconds):
 
 def test_no_pause_is_beyond_a_float():
     assert RetryConfig(multiplier=100.0, max_attempts=10**6).delay(10**6, 0.0) == 60.0
+
+
+class Quota:
+    """A quota check that may wait, with a charge that follows the stream."""
+
+    def __init__(self, act=None, meter=None):
+        self.act = act
+        self.meter = meter
+        self.log = []
+
+    @hookimpl
+    async def rbee_check_quota(self, request, snapshot):
+        assert len(snapshot) == 1
+        if self.act == "hang":
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        if isinstance(self.act, Exception):
+            raise self.act
+        return self.act or Allow(self)
+
+    def streamed(self, tokens):
+        self.log.append(tokens)
+        if self.meter:
+            raise self.meter
+
+    def settle(self, outcome):
+        self.log.append("settle")
+
+    def refund(self):
+        self.log.append("refund")
+
+
+async def test_a_quota_check_may_wait():
+    one, other = Quota(), Quota()
+    last, _, _ = await run(one, other)
+    assert last.type == "end"
+    assert one.log == other.log == [1, "settle"]
+
+
+@pytest.mark.parametrize("act", ["hang", LookupError("no table"), Deny("spent"), 7], ids=str)
+async def test_a_quota_check_that_waits_and_does_not_allow_denies(act):
+    one, other = Quota(), Quota(act)
+    last, scheduler, seconds = await run(one, other)
+    assert isinstance(last.error, QuotaExceeded)
+    assert one.log == ["refund"]
+    assert seconds == (3.0 if act == "hang" else 0.0)
+    assert sum(scheduler.statistics().plugin_failures.values()) == (not isinstance(act, Deny))
+
+
+async def test_the_requests_time_runs_out_in_a_quota_check():
+    one, other = Quota(), Quota("hang")
+    last, scheduler, seconds = await run(one, other, deadline_ms=2000)
+    assert isinstance(last.error, DeadlineExceeded)
+    assert (one.log, seconds) == (["refund"], 2.0)
+    assert scheduler.statistics().plugin_failures == {}
+
+
+async def test_a_meter_that_raises_is_counted_and_the_stream_goes_on():
+    one, other = Quota(meter=LookupError("no meter")), Quota()
+    last, scheduler, _ = await run(one, other)
+    assert last.type == "end"
+    assert one.log == other.log == [1, "settle"]
+    assert scheduler.statistics().plugin_failures == {("Quota", "rbee_check_quota"): 1}
+
+
+async def test_a_listener_that_raises_is_counted_and_the_others_are_told():
+    registry = WorkerRegistry()
+    registry.add(Worker(id="w", url="http://w", model="m"))
+    scheduler = Scheduler(registry, [], transport=MemoryTransport(None))
+    kinds = []
+
+    def broken(event):
+        raise LookupError(event.kind)
+
+    ends = [scheduler.subscribe(broken), scheduler.subscribe(lambda e: kinds.append(e.kind))]
+    request = InferenceRequest(job_id="j", model="m", prompt="Hi")
+    async with scheduler.hold(request) as held:
+        held.succeeded()
+    assert kinds == ["admitted", "scheduled", "outcome"]
+    ((plugin, hook),) = scheduler.statistics().plugin_failures
+    assert plugin.endswith("broken")
+    assert hook == "Scheduler.subscribe"
+    for end in ends:
+        end()
+    async with scheduler.hold(request) as held:
+        held.succeeded()
+    assert len(kinds) == 3

@@ -1,6 +1,5 @@
 """The scheduler as its users see it."""
 
-import gc
 import json
 import logging
 
@@ -39,19 +38,8 @@ from rbee_scheduler.testing._memory import MemoryResponse, MemoryTransport, comp
 from rbee_scheduler_simple import SimpleScheduler
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    """Leave what is there already alone, so that collecting after each test is quick."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def no_generator_is_left_to_the_garbage_collector():
-    yield
-    gc.collect()
+# Of what the collector finds, trio, asyncio and sockets warn; and warnings are errors.
+pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 
 
 def request(**fields):

@@ -1,6 +1,5 @@
 """The adapter of httpx: failures in one tree, and no connection left behind."""
 
-import gc
 from typing import ClassVar
 
 import anyio
@@ -15,10 +14,8 @@ from rbee_scheduler.testing import Dialect, FakeWorker, Fault, Gate, Script
 BODY = b'{"prompt": "x", "stream": true}'
 
 
-@pytest.fixture(autouse=True)
-def no_generator_is_left_to_the_garbage_collector():
-    yield
-    gc.collect()
+# Of what the collector finds, trio, asyncio and sockets warn; and warnings are errors.
+pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 
 
 def call(worker, path="/v1/completions", **options):

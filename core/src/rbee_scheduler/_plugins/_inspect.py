@@ -92,7 +92,7 @@ def _marked(plugin: object) -> Iterator[tuple[str, Callable[..., Any]]]:
             continue
         marks = getattr(function, _IMPL_MARK, None)
         if marks is None:
-            if name in HOOKS:
+            if _specification(name) not in {None, function}:
                 raise PluginError(
                     f"{name} has no @hookimpl", hook=name, hint="mark it, or rename it"
                 )
@@ -167,5 +167,5 @@ def _check_signature(name: str, function: Callable[..., Any]) -> None:
 
 
 def _nearest(name: str) -> str:
-    near = get_close_matches(name, HOOKS, n=1)
+    near = get_close_matches(name, [*HOOKS, *extension_hooks()], n=1)
     return f"did you mean {near[0]}?" if near else f"hooks are: {', '.join(HOOKS)}"

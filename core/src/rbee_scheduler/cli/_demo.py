@@ -78,15 +78,12 @@ def demo(
 
     Exit code 0 says that all requests were answered, and exactly.
     """
-    import anyio
-
-    from rbee_scheduler.cli._backend import backend_options
+    from rbee_scheduler.cli._backend import run_on
     from rbee_scheduler.demo._extra import require_extra
     from rbee_scheduler.demo._live import LiveShow
     from rbee_scheduler.demo._scenario import Scenario, play, watchable_model
     from rbee_scheduler.demo._show import PlainShow, SilentShow
 
-    options = backend_options(backend)
     scenario = Scenario(
         requests=requests,
         concurrency=concurrency,
@@ -114,7 +111,7 @@ def demo(
     async def run() -> Report:
         return await play(scenario, model, show, backend=backend)
 
-    report = anyio.run(run, backend=backend, backend_options=options)
+    report = run_on(backend, run)
     output.emit(report, lambda: _text(report, output))
     if not report.good:
         for job_id, why in list(report.failures.items())[:_SHOWN_FAILURES]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rbee_scheduler import Worker
 
 
-__all__ = ["fleet_options", "workers_of"]
+__all__ = ["fleet_options", "workers_at", "workers_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,8 +53,7 @@ def workers_of(
     Raises:
         ConfigError: An URL is none, or there are no workers at all.
     """
-    from rbee_scheduler import ConfigError, Worker
-    from rbee_scheduler._worker import id_of
+    from rbee_scheduler import ConfigError
 
     if not urls:
         workers = source.configuration().deployment.workers
@@ -64,6 +63,18 @@ def workers_of(
                 hint="give --worker URL, or list [[workers]] in rbee-scheduler.toml",
             )
         return workers
+    return workers_at(urls, api_key)
+
+
+def workers_at(urls: Sequence[str], api_key: str | None) -> tuple[Worker, ...]:
+    """Return the workers at ``urls``, each once.
+
+    Raises:
+        ConfigError: An URL is none.
+    """
+    from rbee_scheduler import Worker
+    from rbee_scheduler._worker import id_of
+
     labels = {"api_key": api_key} if api_key else {}
     found: dict[str, Worker] = {}
     for url in urls:

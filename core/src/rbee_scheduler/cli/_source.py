@@ -80,9 +80,6 @@ class DeploymentSource:
         Raises:
             ConfigError: The backend is not installed.
         """
-        import anyio
+        from rbee_scheduler.cli._backend import run_on
 
-        from rbee_scheduler.cli._backend import backend_options
-
-        backend = self.configuration().deployment.backend
-        return anyio.run(function, *args, backend=backend, backend_options=backend_options(backend))
+        return run_on(self.configuration().deployment.backend, function, *args)

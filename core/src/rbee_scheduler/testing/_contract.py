@@ -10,7 +10,7 @@ A plugin's own tests subclass `PluginContract`, which pytest collects::
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import cache
 from random import Random
@@ -30,6 +30,7 @@ from rbee_scheduler._scheduler import Scheduler
 from rbee_scheduler._settings import QueueConfig, SchedulerConfig
 from rbee_scheduler._snapshot import Snapshot
 from rbee_scheduler.testing._clock import VirtualClock
+from rbee_scheduler.testing._contract_calls import call_failures, lane_failures
 from rbee_scheduler.testing._fleet import fleet, free_workers
 from rbee_scheduler.testing._samples import sample_request, samples
 
@@ -110,8 +111,15 @@ def survives_an_empty_fleet(plugins: Plugins) -> None:
     for strategy in plugins.strategies:
         chain = plugins.chain(strategy)
         _, failures = _decide(chain, request, nobody)
-        failures += _failures(chain.check_quota, request, nobody)
-        failures += _failures(chain.order_queue, [], nobody)
+        failures += anyio.run(call_failures, chain.check_quota, request, nobody)
+        failures += anyio.run(call_failures, chain.order_queue, [], nobody)
+        _require(not failures, "; ".join(failures))
+
+
+def keeps_lanes_in_order(plugins: Plugins) -> None:
+    """An order of a lane names each job at most once, and only jobs that wait."""
+    for strategy in plugins.strategies:
+        failures = lane_failures(plugins.chain(strategy).order_lane)
         _require(not failures, "; ".join(failures))
 
 
@@ -136,6 +144,7 @@ CHECKS: tuple[Callable[[Plugins], None], ...] = (
     names_only_candidates,
     respects_hard_filters,
     survives_an_empty_fleet,
+    keeps_lanes_in_order,
     survives_ten_thousand_candidates,
     runs_on_both_backends,
 )
@@ -228,17 +237,6 @@ def _decide(
     failures: list[PluginError] = []
     decision = decide(request, snapshot, chain, on_failure=failures.append)
     return decision, list(map(str, failures))
-
-
-def _failures(calls: Iterable[Call], *arguments: Any) -> list[str]:
-    """Call hooks; return how they failed."""
-    failures = []
-    for call in calls:
-        try:
-            call.function(*arguments)
-        except Exception as problem:  # noqa: BLE001 - a plugin may raise anything
-            failures.append(str(call.failure(problem)))
-    return failures
 
 
 def _filter_call(banned: dict[str, str]) -> Any:

@@ -51,7 +51,8 @@ class Sound:
     """Implements nearly everything, and well."""
 
     @hookimpl
-    def rbee_check_quota(self, request):
+    async def rbee_check_quota(self, request):
+        await anyio.lowlevel.checkpoint()
         return Deny("too long") if request.max_tokens > 5000 else Allow()
 
     @hookimpl
@@ -70,6 +71,10 @@ class Sound:
     @hookimpl
     def rbee_order_queue(self, jobs):
         return [job.id for job in jobs]
+
+    @hookimpl
+    def rbee_order_lane(self):
+        return Lane()
 
     @hookimpl
     async def rbee_reserve(self):
@@ -186,6 +191,54 @@ class Eager:
         return [jobs[0].id]
 
 
+class Lane(dict):
+    """An order of a lane: as jobs came."""
+
+    def add(self, request):
+        self[request.job_id] = request
+
+    def remove(self, request):
+        del self[request.job_id]
+
+
+class Forgetful:
+    """Keeps an order that names jobs which have left."""
+
+    @hookimpl
+    def rbee_order_lane(self):
+        lane = Lane()
+        lane.remove = lambda request: None
+        return lane
+
+
+class Twice:
+    """Keeps an order that names a job again."""
+
+    @hookimpl
+    def rbee_order_lane(self):
+        lane = Lane()
+        return type("Twice", (), {
+            "add": lane.add, "remove": lane.remove, "__iter__": lambda _: iter([*lane, *lane]),
+        })()  # fmt: skip
+
+
+class Clumsy:
+    """Keeps an order that fails when a job is withdrawn."""
+
+    @hookimpl
+    def rbee_order_lane(self):
+        return type("Clumsy", (list,), {"add": list.append})()
+
+
+class Late:
+    """Waits, and finds that there is nobody."""
+
+    @hookimpl
+    async def rbee_check_quota(self, snapshot):
+        await anyio.lowlevel.checkpoint()
+        return Allow() if snapshot.workers()[0] else None
+
+
 class Recursive:
     """Runs out of stack in a large fleet."""
 
@@ -228,6 +281,10 @@ class AsyncioChooser:
         (Stubborn, "respects hard filters", "banned by a filter: plugin 'Stubborn'"),
         (Presumptuous, "survives an empty fleet", "in rbee_check_quota: IndexError"),
         (Eager, "survives an empty fleet", "in rbee_order_queue: IndexError"),
+        (Late, "survives an empty fleet", "in rbee_check_quota: IndexError"),
+        (Forgetful, "keeps lanes in order", "names job-2, which do not wait"),
+        (Twice, "keeps lanes in order", "names a job twice: job-0, job-0"),
+        (Clumsy, "keeps lanes in order", "in rbee_order_lane: "),
         (Recursive, "survives ten thousand candidates", "RecursionError"),
         (Asyncio, "runs on both backends", "no running event loop"),
         (AsyncioChooser, "runs on both backends", "backends disagree"),
@@ -358,7 +415,7 @@ def test_pytest_collects_one_test_per_clause(tmp_path):
         check=False,
     )
     assert run.returncode == 1, run.stdout
-    assert "1 failed, 7 passed" in run.stdout
+    assert f"1 failed, {len(CHECKS) - 1} passed" in run.stdout
     assert "ContractViolation: the plugin implements no hook" in run.stdout
 
 

@@ -23,7 +23,7 @@ def plugin(function, name=None):
 def test_hooks_are_those_of_the_specification_in_its_order():
     assert HOOKS[:3] == ("rbee_options", "rbee_configure", "rbee_register_strategies")
     assert HOOKS[-1] == "rbee_on_event"
-    assert len(HOOKS) == 16
+    assert len(HOOKS) == 17
 
 
 # ---- shapes that work ------------------------------------------------------------------------
@@ -197,7 +197,9 @@ def test_async_def_on_a_plain_hook():
     assert "only rbee_check_quota, rbee_pool_command, rbee_release, rbee_reserve may wait" in said
 
 
-@pytest.mark.parametrize("hook", ["rbee_reserve", "rbee_release", "rbee_pool_command"])
+@pytest.mark.parametrize(
+    "hook", ["rbee_check_quota", "rbee_reserve", "rbee_release", "rbee_pool_command"]
+)
 def test_async_def_on_a_life_cycle_hook_is_fine(hook):
     async def function(): ...
 
