@@ -12,19 +12,18 @@ from typing import Any, Self
 
 import anyio
 
+from rbee_scheduler._active import ActiveRequests
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import ScheduleResult
 from rbee_scheduler._dispatch import Dispatcher
 from rbee_scheduler._errors import (
     Cancelled,
-    InvalidRequest,
 )
 from rbee_scheduler._event_stream import EventStream
 from rbee_scheduler._events import Error, RequestEvent, WorkerEvent
 from rbee_scheduler._executor import Executor
 from rbee_scheduler._explain import Explanation, explain_decision
 from rbee_scheduler._hold import Hold
-from rbee_scheduler._life import RequestLife
 from rbee_scheduler._lifespans import enter_lifespans
 from rbee_scheduler._observe import Observer, SchedulerStatistics
 from rbee_scheduler._outcome import Outcome
@@ -110,7 +109,7 @@ class Scheduler:
             config=self.config,
             clock=self._clock,
         )
-        self._active: dict[str, RequestLife] = {}
+        self._active = ActiveRequests()
         self._lifespans: AsyncExitStack | None = None
         self._subscriptions = [
             registry.subscribe_capacity(self._waiting.capacity),
@@ -239,7 +238,7 @@ class Scheduler:
         """
         life = self._reception.receive(request)
         events = self._executor.run(life, prefer=result.worker_id, every_line=True)
-        with self._running(life):
+        with self._active.running(life):
             async with aclosing(events):
                 async for event in events:
                     data = getattr(event, "data", "")
@@ -276,7 +275,7 @@ class Scheduler:
         """
         life = self._reception.receive(request)
         events = self._executor.run(life)
-        with self._running(life):
+        with self._active.running(life):
             async with aclosing(events):
                 yield EventStream(events)
 
@@ -316,7 +315,7 @@ class Scheduler:
             self.registry,
             clock=self._clock,
             timeout=self.config.timeout,
-            running=self._running(life),
+            running=self._active.running(life),
             on_queued=on_queued,
         )
 
@@ -336,16 +335,11 @@ class Scheduler:
         Returns:
             Whether there was such a request.
         """
-        life = self._active.get(job_id)
-        if life is None or life.outcome is not None:
-            return False
-        life.patience.cancel()
-        return True
+        return self._active.cancel(job_id)
 
     def cancel_all(self) -> None:
         """Cancel every request; each of their streams ends with `Cancelled`."""
-        for life in tuple(self._active.values()):
-            life.patience.cancel()
+        self._active.cancel_all()
 
     def waiting(self) -> list[InferenceRequest]:
         """Return the requests that wait, model by model, in the order in which they came."""
@@ -355,7 +349,7 @@ class Scheduler:
         """Return what the scheduler has done so far."""
         return SchedulerStatistics(
             decisions=self._placement.turns,
-            active=sum(life.outcome is None for life in self._active.values()),
+            active=self._active.count(),
             queued=len(self._placement.queue),
             outcomes=dict(self._observer.outcomes),
             retries=self._observer.retries,
@@ -364,38 +358,7 @@ class Scheduler:
 
     # ---- inside ------------------------------------------------------------------------
 
-    def _running(self, life: RequestLife) -> _Running:
-        return _Running(self._active, life)
-
     def _worker_event(self, event: WorkerEvent) -> None:
         chain = self._reception.chain
         if chain.worker_event:
             self._observer.worker_event(event, self.registry.snapshot(), chain)
-
-
-class _Running:
-    """Lets `Scheduler.cancel` find a request while the block runs, and no other have its id."""
-
-    # No generator: entering and leaving one takes 2 us, and every request does.
-    __slots__ = ("_active", "_life")
-
-    def __init__(self, active: dict[str, RequestLife], life: RequestLife) -> None:
-        self._active = active
-        self._life = life
-
-    def __enter__(self) -> None:
-        job_id = self._life.request.job_id
-        other = self._active.setdefault(job_id, self._life)
-        if other is not self._life:
-            if other.outcome is None:
-                raise InvalidRequest(
-                    f"the job {job_id!r} is running",
-                    place="$.job_id",
-                    hint="give each request its own id",
-                )
-            self._active[job_id] = self._life
-
-    def __exit__(self, *_: object) -> None:
-        job_id = self._life.request.job_id
-        if self._active.get(job_id) is self._life:
-            del self._active[job_id]
