@@ -11,12 +11,13 @@ import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import anyio
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from rbee_scheduler.cli import cli
 from rbee_scheduler.demo import STORY_TEXT, story_after
@@ -59,6 +60,13 @@ def call(environment, tmp_path, monkeypatch, capsys):
         return Done(end.value.code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture
+def serve():
+    """Run a fake worker beside the test; its event loop is in a thread of its own."""
+    with start_blocking_portal() as portal, ExitStack() as workers:
+        yield lambda worker: workers.enter_context(portal.wrap_async_context_manager(worker))
 
 
 class Done(NamedTuple):
@@ -232,18 +240,17 @@ def test_whoever_reads_may_leave(
         assert process.stderr.read() == b""
 
 
-async def test_a_terminal_shows_escape_sequences_and_does_not_obey(environment, tmp_path):
+def test_a_terminal_shows_escape_sequences_and_does_not_obey(environment, tmp_path, serve):
     ours, theirs = pty.openpty()
-    script = Script(tokens=(" red\x1b[31m", " bell\x07", "\n", "end"))
-    async with FakeWorker(script, model="m") as worker:
-        process = await anyio.open_process(
-            [*COMMAND, "run", "m", PROMPT, "--worker", worker.url],
-            stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment, cwd=tmp_path,
-        )  # fmt: skip
-        os.close(theirs)
-        async with process:
-            shown = await anyio.to_thread.run_sync(read_all, ours)
-            assert await process.wait() == 0
+    worker = serve(FakeWorker(Script(tokens=(" red\x1b[31m", " bell\x07", "\n", "end")), model="m"))
+    process = subprocess.Popen(
+        [*COMMAND, "run", "m", PROMPT, "--worker", worker.url],
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    os.close(theirs)
+    with process:
+        shown = read_all(ours)
+    assert process.returncode == 0
     assert shown == " red\\x1b[31m bell\\x07\r\nend\r\n"
 
 
@@ -256,27 +263,21 @@ def read_all(terminal):
     return data.decode()
 
 
-async def test_a_worker_that_names_no_model_is_taken_for_one_that_has_it(environment, tmp_path):
+def test_a_worker_that_names_no_model_is_taken_for_one_that_has_it(call, serve):
     paths = {"/v1/models": Script(status=404), "/props": Script(status=404)}
-    async with FakeWorker(Script(tokens=(" yes",)), paths=paths) as worker:
-        done = await anyio.run_process(
-            [*COMMAND, "run", "any", PROMPT, "-v", "--worker", worker.url],
-            env=environment, cwd=tmp_path,
-        )  # fmt: skip
-        assert worker.requests[-1].json["model"] == "any"
-    assert done.stdout == b" yes\n"
-    assert done.stderr.decode() == f"worker {worker.host}:{worker.port}\n"
+    worker = serve(FakeWorker(Script(tokens=(" yes",)), paths=paths))
+    done = call("run", "any", PROMPT, "-v", "--worker", worker.url)
+    assert (done.returncode, done.stdout) == (0, " yes\n")
+    assert done.stderr == f"worker {worker.host}:{worker.port}\n"
+    assert worker.requests[-1].json["model"] == "any"
 
 
-async def test_a_worker_that_answers_an_error_is_tried_again_and_told_of(environment, tmp_path):
-    async with FakeWorker(Script(tokens=(" yes",)), model="m") as worker:
-        worker.enqueue(Script(status=500))
-        done = await anyio.run_process(
-            [*COMMAND, "run", "m", PROMPT, "--stats", "--worker", worker.url],
-            env=environment, cwd=tmp_path,
-        )  # fmt: skip
-    assert done.stdout == b" yes\n"
-    assert b"2 workers tried" in done.stderr
+def test_a_worker_that_answers_an_error_is_tried_again_and_told_of(call, serve):
+    worker = serve(FakeWorker(Script(tokens=(" yes",)), model="m"))
+    worker.enqueue(Script(status=500))
+    done = call("run", "m", PROMPT, "--stats", "--worker", worker.url)
+    assert (done.returncode, done.stdout) == (0, " yes\n")
+    assert "2 workers tried" in done.stderr
 
 
 def test_a_failure_is_an_event_and_an_error(call, llama_cluster):
@@ -345,10 +346,7 @@ def test_a_key_comes_from_the_environment_and_is_not_shown(call, llama_server_fa
     assert done.stdout == STORY_TEXT + "\n"
 
 
-async def test_a_queen_worker_serves_too(environment, tmp_path):
-    script = Script(tokens=(" a", " b"))
-    async with FakeWorker(script, dialect=Dialect.QUEEN, model="m") as worker:
-        done = await anyio.run_process(
-            [*COMMAND, "run", "m", PROMPT, "--worker", worker.url], env=environment, cwd=tmp_path
-        )
-    assert done.stdout.decode() == " a b\n"
+def test_a_queen_worker_serves_too(call, serve):
+    worker = serve(FakeWorker(Script(tokens=(" a", " b")), dialect=Dialect.QUEEN, model="m"))
+    done = call("run", "m", PROMPT, "--worker", worker.url)
+    assert (done.returncode, done.stdout) == (0, " a b\n")

@@ -15,7 +15,6 @@ from contextlib import suppress
 import pytest
 
 from rbee_scheduler.cli import cli
-from rbee_scheduler.demo._scenario import watchable_model
 
 
 COMMAND = [sys.executable, "-W", "error", "-m", "rbee_scheduler", "demo"]
@@ -25,13 +24,12 @@ BACKENDS = ("asyncio", "trio")
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(demo_cache):
     """A cache of its own, with the model in it; no colours but the terminal's."""
-    cache = tmp_path_factory.mktemp("cache")
-    model = watchable_model(cache / "rbee-scheduler")
     kept = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
-    yield kept | {"XDG_CACHE_HOME": str(cache), "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
-    model.unlink()  # pytest keeps temporary folders of three sessions, and this is 68 MB
+    return kept | {
+        "XDG_CACHE_HOME": str(demo_cache), "PYTHONIOENCODING": "utf-8", "TERM": "xterm",
+    }  # fmt: skip
 
 
 @pytest.fixture

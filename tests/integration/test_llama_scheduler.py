@@ -1,6 +1,5 @@
 """The scheduler before real llama.cpp servers: to the letter, whatever dies in between."""
 
-import gc
 import importlib
 
 import anyio
@@ -23,10 +22,8 @@ ENDLESS = 32_000
 PROMPT = "Tell me a story!"
 
 
-@pytest.fixture(autouse=True)
-def no_generator_is_left_to_the_garbage_collector():
-    yield
-    gc.collect()
+# Of what the collector finds, trio, asyncio and sockets warn; and warnings are errors.
+pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 
 
 def request(n=0, **fields):
