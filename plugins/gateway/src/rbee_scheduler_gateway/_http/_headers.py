@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 
 __all__ = ["ResponseHeaders"]
@@ -34,6 +35,10 @@ class ResponseHeaders(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._decoded()[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of ``name``; without it ``default``, and no exception on the way."""
+        return self._decoded().get(name.lower(), default)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._decoded()

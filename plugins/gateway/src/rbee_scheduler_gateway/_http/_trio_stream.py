@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import sys
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -78,22 +79,26 @@ class TrioStream:
                 sent = 0
             view = view[sent:]
             if view:
-                try:
-                    await trio.lowlevel.wait_writable(self._sock)
-                except (trio.ClosedResourceError, ValueError) as closed:
-                    raise _closed() from closed
+                await self._until(trio.lowlevel.wait_writable)
 
     async def receive(self) -> bytes:
         """Return what came. See `ByteStream`."""
         while True:
-            try:
-                await trio.lowlevel.wait_readable(self._sock)
-            except (trio.ClosedResourceError, ValueError) as closed:
-                raise _closed() from closed
+            await self._until(trio.lowlevel.wait_readable)
             try:
                 return self._sock.recv(_CHUNK)
             except BlockingIOError:
                 continue  # a false alarm, as the kernel may give
+
+    async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        # trio would register a closed socket's descriptor, -1, and never let go of it: whoever
+        # comes next with a closed socket would be told that it is busy.
+        if self._sock.fileno() < 0:
+            raise _closed()
+        try:
+            await ready(self._sock)
+        except trio.ClosedResourceError as closed:
+            raise _closed() from closed
 
     def close(self) -> None:
         """Close at once."""
