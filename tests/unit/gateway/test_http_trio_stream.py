@@ -10,8 +10,7 @@ from rbee_scheduler_gateway._http._trio_stream import TrioStream
 pytestmark = pytest.mark.parametrize("anyio_backend", ["trio"])
 
 
-@pytest.fixture
-def closed():
+def closed_streams():
     """Two streams whose sockets are closed."""
     pairs = [socket.socketpair() for _ in range(2)]
     streams = [TrioStream(near) for near, _ in pairs]
@@ -21,15 +20,15 @@ def closed():
     return streams
 
 
-async def test_each_reader_of_a_closed_socket_is_told_so(closed):
+async def test_each_reader_of_a_closed_socket_is_told_so():
     # trio would take the second one's descriptor, -1 like the first one's, for a busy one.
-    for stream in closed:
+    for stream in closed_streams():
         with pytest.raises(ConnectionAbortedError):
             await stream.receive()
         assert stream.dead
 
 
-async def test_each_writer_to_a_closed_socket_is_told_so(closed):
-    for stream in closed:
+async def test_each_writer_to_a_closed_socket_is_told_so():
+    for stream in closed_streams():
         with pytest.raises(OSError, match=r"closed|Bad file"):
             await stream.send(b"x")
