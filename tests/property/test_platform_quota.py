@@ -62,15 +62,18 @@ def test_in_any_window_no_more_is_admitted_than_burst_and_rate_allow(limit, burs
 
 @given(st.integers(1, 1000), st.integers(1, 1000), steps, st.integers(1, 1000))
 def test_the_wait_is_exact_to_the_microsecond(limit, burst, steps, cost):
-    gcra, now = Gcra(limit, burst=burst), 0
+    gcra, bucket, now = Gcra(limit, burst=burst), TokenBucket(limit, MINUTE, burst), 0
     for pause, taken in steps:
         now += pause // 10
-        gcra.take(taken, now)
+        if bucket.take(min(taken, burst), now):
+            gcra.take(min(taken, burst), now)
     cost = min(cost, burst)
     wait = gcra.wait(cost, now)
-    assert gcra.wait(cost, now + wait) == 0
     if wait:
         assert gcra.wait(cost, now + wait - 1) > 0
+        assert not bucket.take(cost, now + wait - 1)
+    assert gcra.wait(cost, now + wait) == 0
+    assert bucket.take(cost, now + wait)
 
 
 @given(st.integers(1, 100), steps)

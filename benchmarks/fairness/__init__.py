@@ -1,0 +1,1 @@
+"""Fairness of the shipped code, simulated: `python benchmarks/fairness/run.py`."""
