@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
-from attrs.validators import deep_iterable, instance_of
+from attrs.validators import deep_iterable, instance_of, optional
 
 from rbee_scheduler._commands import PoolCommand
+from rbee_scheduler._errors import QuotaExceeded, SchedulerError
 from rbee_scheduler._outcome import Outcome
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._validate import as_tuple, number
@@ -74,15 +75,23 @@ class Allow:
 
 @attrs.frozen
 class Deny:
-    """A quota check's no.
+    """A quota check's no; or that of an `rbee_reserve`, where no other worker would help.
 
     Attributes:
         reason: Shown to the client; names the quota and the limit.
         retry_after: Seconds until another try makes sense, where known.
+        error: What the request ends with; None: `QuotaExceeded`, made of the two above.
     """
 
     reason: str = attrs.field(validator=instance_of(str))
     retry_after: float | None = attrs.field(default=None, kw_only=True, validator=_SECONDS)
+    error: SchedulerError | None = attrs.field(
+        default=None, kw_only=True, validator=optional(instance_of(SchedulerError))
+    )
+
+    def as_error(self) -> SchedulerError:
+        """Return the error that the request ends with."""
+        return self.error or QuotaExceeded(self.reason, retry_after=self.retry_after)
 
 
 @attrs.frozen

@@ -23,11 +23,14 @@ class Entry:
     Attributes:
         slot: Its number in the order of registration.
         reported: What it, or its hive, or the configuration says.
+        shown: The record that was published last.
+        recounted: Whether `in_flight` has changed since.
         in_flight: Our own requests on it.
         foreign: Requests it runs that are not ours.
         busy_from: Our own requests on it when it said that it is busy.
         online: Whether it was heard of in time.
         last_used_at: Wall-clock ms at which a request of ours last began or ended.
+        failed: Tries that it failed since it registered.
         failures: Failures in a row.
         cooling: Whether it is left alone after failures.
         draining: Whether it gets no new requests.
@@ -36,19 +39,22 @@ class Entry:
     """
 
     __slots__ = (
-        "beats", "busy_from", "cooling", "draining", "failures", "foreign", "in_flight",
-        "last_used_at", "online", "reported", "slot", "told",
+        "beats", "busy_from", "cooling", "draining", "failed", "failures", "foreign", "in_flight",
+        "last_used_at", "online", "recounted", "reported", "shown", "slot", "told",
     )  # fmt: skip
 
     def __init__(self, slot: int, reported: Worker) -> None:
         self.slot = slot
         self.in_flight = 0
         self.last_used_at = 0.0
+        self.failed = 0
         self.failures = 0
         self.cooling = False
         self.draining = False
         self.beats = False
         self.told: tuple[bool, str] | None = None
+        self.recounted = False
+        self.shown = reported
         self.report(reported)
 
     def report(self, worker: Worker) -> None:
@@ -72,6 +78,7 @@ class Entry:
 
     def fail(self, limits: LivenessConfig, *, unreachable: bool) -> float | None:
         """Count a failure; return the pause that it leads to, seconds, or None."""
+        self.failed += 1
         if self.cooling:
             return None  # a request from before the pause says nothing new
         self.failures = max(self.failures + 1, limits.failures if unreachable else 0)
@@ -99,7 +106,7 @@ class Entry:
 
     def with_load(self, worker: Worker) -> Worker:
         """Return ``worker`` (as snapshots show it) with the present count of requests."""
-        # Every request changes it twice, so without the detours of `_present`.
+        # Requests change it all the time, so without the detours of `_present`.
         reported = self.reported
         running = self.foreign + self.in_flight
         return worker.changed(

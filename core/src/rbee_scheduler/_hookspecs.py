@@ -204,7 +204,7 @@ def rbee_check_quota(request: InferenceRequest, snapshot: Snapshot) -> Allow | D
     ``Allow()``          fine
     ``Allow(charge)``    fine, and booked: `Charge.settle` or `Charge.refund`
                          follows exactly once, whatever happens in between
-    ``Deny(reason)``     the request ends with `QuotaExceeded`
+    ``Deny(reason)``     the request ends with `QuotaExceeded`, or with `Deny.error`
     ===================  ==========================================================
 
     Args:
@@ -430,11 +430,12 @@ def rbee_order_lane(model: str, task: str, wake: Callable[[], None]) -> LaneOrde
 
 
 @hookspec
-def rbee_reserve(request: InferenceRequest, worker: Worker) -> None:
+def rbee_reserve(request: InferenceRequest, worker: Worker) -> Deny | None:
     """Called when a worker's slot is held, before the request is sent. May be async.
 
     Called in order. When one raises, those called before are released in reverse order,
-    and the next candidate is tried.
+    and the next candidate is tried. One that answers `Deny` ends the request: no other
+    worker would help.
 
     Args:
         request: The request.

@@ -127,6 +127,7 @@ class RequestLife:
         Raises:
             DeadlineExceeded: It is too late already.
             QuotaExceeded: One of them denied, or failed.
+            SchedulerError: One of them denied with an error of its own.
         """
         late = self._admitted_at - self.patience.ends_at
         if late >= 0:
@@ -137,28 +138,36 @@ class RequestLife:
         checks = self.chain.check_quota
         seen = snapshot() if checks else None
         for call in checks:
-            try:
-                answer = call.function(self.request, seen)
-                if call.is_async:
-                    answer = await self.patience.wait(self._hook_timeout, self._too_slow, answer)
-                if isinstance(answer, Allow):
-                    if answer.charge is not None:
-                        self._book(call, answer.charge)
-                elif isinstance(answer, Deny):
-                    raise QuotaExceeded(answer.reason, retry_after=answer.retry_after)  # noqa: TRY301
-                elif answer is not None:
-                    raise TypeError(f"answered {type(answer).__name__}, not Allow or Deny")  # noqa: TRY301
-            except (Cancelled, DeadlineExceeded, QuotaExceeded):
+            denied = await self._check(call, seen)
+            if denied is not None:
                 self._refund()
-                raise
-            except Exception as problem:
-                self._observer.plugin_failed(call.failure(problem))
-                self._refund()
-                raise QuotaExceeded(
-                    f"the quota check of {call.plugin!r} failed",
-                    hint="checks fail closed; the log names the cause",
-                ) from problem
+                raise denied
         self.tell("admitted")
+
+    async def _check(self, call: Call, seen: Snapshot | None) -> SchedulerError | None:
+        """Ask one check and book its charge; return why it denies."""
+        try:
+            answer = call.function(self.request, seen)
+            if call.is_async:
+                answer = await self.patience.wait(self._hook_timeout, self._too_slow, answer)
+            if isinstance(answer, Deny):
+                return answer.as_error()
+            if isinstance(answer, Allow):
+                if answer.charge is not None:
+                    self._book(call, answer.charge)
+            elif answer is not None:
+                raise TypeError(f"answered {type(answer).__name__}, not Allow or Deny")  # noqa: TRY301
+        except (Cancelled, DeadlineExceeded, QuotaExceeded) as refusal:
+            return refusal
+        except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+            self._observer.plugin_failed(call.failure(problem))
+            failed = QuotaExceeded(
+                f"the quota check of {call.plugin!r} failed",
+                hint="checks fail closed; the log names the cause",
+            )
+            failed.__cause__ = problem
+            return failed
+        return None
 
     def _book(self, call: Call, charge: Charge) -> None:
         self._charges.append((call, charge))
@@ -173,6 +182,7 @@ class RequestLife:
 
         Raises:
             PluginError: An `rbee_reserve` failed; what came before it is undone.
+            SchedulerError: One of them denied; `finish` undoes it all.
             Cancelled: The request was cancelled meanwhile; `finish` undoes it all.
             DeadlineExceeded: Its time ran out meanwhile; the same.
         """
@@ -187,7 +197,7 @@ class RequestLife:
             try:
                 answer = call.function(self.request, worker)
                 if call.is_async:
-                    await self.patience.wait(self._hook_timeout, self._too_slow, answer)
+                    answer = await self.patience.wait(self._hook_timeout, self._too_slow, answer)
             except (Cancelled, DeadlineExceeded):
                 raise
             except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
@@ -195,6 +205,8 @@ class RequestLife:
                 self._observer.plugin_failed(error)
                 await self.leave(error)
                 raise error from error.__cause__
+            if isinstance(answer, Deny):
+                raise answer.as_error()
             self._ready.add((call.plugin, call.strategy))
         self._ran = True
 

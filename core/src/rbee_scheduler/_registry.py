@@ -4,6 +4,7 @@ Theory of operation. Each worker has one `Entry`: what was last reported of it, 
 we know ourselves (requests in flight, whether it was heard of in time, whether it just
 failed). Every change combines the two into a new `Worker` record and hands that to the
 `FleetIndex`, which copies the one or two chunks it touches. A snapshot shares the rest.
+Requests that begin and end only count; the records follow when somebody looks.
 
 A registry belongs to one event loop; its methods neither block nor wait.
 """
@@ -51,7 +52,7 @@ class WorkerRegistry(RegistryQueries):
 
     __slots__ = (
         "_capacity_listeners", "_catalog", "_clock", "_cooling", "_entries", "_expiry", "_guard",
-        "_hives", "_index", "_listeners", "_liveness", "_next_slot",
+        "_hives", "_index", "_listeners", "_liveness", "_next_slot", "_recounted",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +68,7 @@ class WorkerRegistry(RegistryQueries):
         self._index = FleetIndex()
         self._entries: dict[str, Entry] = {}
         self._next_slot = 0
+        self._recounted: list[Entry] = []  # those whose records show an earlier count
         self._hives = Hives(self._index, self._liveness.hive_limit)
         self._guard = ReplayGuard(self._liveness.max_skew)
         self._expiry = Alarms()
@@ -107,6 +109,8 @@ class WorkerRegistry(RegistryQueries):
             surroundings: Where that decision may look things up beside the workers.
         """
         self.tick()
+        if self._recounted:
+            self._show_counts()
         view = self._index.view(self._catalog)
         return Snapshot(view, self._clock.now(), turn, seed, surroundings)
 
@@ -162,6 +166,7 @@ class WorkerRegistry(RegistryQueries):
 
     def remove(self, worker_id: str, reason: str = "removed") -> None:
         """Forget a worker. Requests it runs go on; none of it counts for its return."""
+        self._show_counts()  # before it leaves: nobody puts it back afterwards
         entry = self._entries.pop(worker_id, None)
         if entry is None:
             return
@@ -229,11 +234,15 @@ class WorkerRegistry(RegistryQueries):
     def reserve(self, worker_id: str) -> Reservation | None:
         """Hold a slot of a worker; None when it has none free any more."""
         entry = self._entries.get(worker_id)
-        worker = self._index.worker(worker_id)
-        if entry is None or worker is None or not worker.free:
+        if entry is None:
             return None
-        self._count(entry, worker, 1)
-        return Reservation(worker, lambda: self._release(entry))
+        if entry.recounted:
+            self._show_counts()
+        worker = entry.shown
+        if not worker.free:
+            return None
+        self._count(entry, 1)
+        return Reservation(worker, self._release, entry)
 
     def report_success(self, worker_id: str) -> None:
         """Say that a worker served a request: earlier failures are forgiven."""
@@ -260,6 +269,11 @@ class WorkerRegistry(RegistryQueries):
         if pause is not None:
             self._cooling.set(worker_id, self._clock.monotonic() + pause)
             self._publish(entry, f"failed; left alone for {pause:g} s")
+
+    def failures(self, worker_id: str) -> int:
+        """Return how many tries a worker has failed since it registered; 0: not known."""
+        entry = self._entries.get(worker_id)
+        return 0 if entry is None else entry.failed
 
     # ---- being told ----------------------------------------------------------------------
 
@@ -325,10 +339,12 @@ class WorkerRegistry(RegistryQueries):
         return self._publish(entry)
 
     def _publish(self, entry: Entry, reason: str = "") -> Worker:
+        self._show_counts()
         worker = entry.effective()
         models = self._catalog.with_references(worker.models)
         if models is not worker.models:
             worker = worker.changed(models=models)
+        entry.shown = worker
         self._index.put(entry.slot, worker)
         kind = entry.news(worker)
         if kind is not None:
@@ -340,19 +356,33 @@ class WorkerRegistry(RegistryQueries):
             now = self._index.worker(worker.id)
         return now or worker
 
-    def _count(self, entry: Entry, worker: Worker, change: int) -> Worker:
+    def _count(self, entry: Entry, change: int) -> None:
         entry.count(change, self._clock.now())
-        changed = entry.with_load(worker)
-        self._index.reload(entry.slot, worker, changed)
-        return changed
+        if not entry.recounted:
+            entry.recounted = True
+            self._recounted.append(entry)
+
+    def _show_counts(self) -> None:
+        """Publish the records of workers whose requests have begun or ended meanwhile.
+
+        A record takes 2 us to make and publish, and in a burst each worker's count changes
+        several times between two looks; most of all, nobody looks when a request ends.
+        """
+        for entry in self._recounted:
+            entry.recounted = False
+            worker = entry.shown
+            entry.shown = entry.with_load(worker)
+            self._index.reload(entry.slot, worker, entry.shown)
+        self._recounted.clear()
 
     def _release(self, entry: Entry) -> None:
         # The worker may have left, and even come back as another entry.
-        worker = self._index.worker(entry.reported.id)
-        if worker is not None and self._entries.get(worker.id) is entry:
-            worker = self._count(entry, worker, -1)
-            if worker.free:
-                self._capacity_listeners.tell(worker)
+        if self._entries.get(entry.reported.id) is entry:
+            self._count(entry, -1)
+            if self._capacity_listeners:
+                self._show_counts()
+                if entry.shown.free:
+                    self._capacity_listeners.tell(entry.shown)
 
     def _notify(self, kind: WorkerEventKind, worker_id: str, reason: str) -> None:
         at = self._clock.now()

@@ -112,7 +112,6 @@ class Scheduler:
         self._active = ActiveRequests()
         self._lifespans: AsyncExitStack | None = None
         self._subscriptions = [
-            registry.subscribe_capacity(self._waiting.capacity),
             registry.subscribe(self._waiting.worker_changed),
             registry.subscribe(self._worker_event),
         ]

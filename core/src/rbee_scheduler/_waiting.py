@@ -6,7 +6,7 @@ when the job begins to wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import anyio
@@ -47,7 +47,7 @@ class WaitingRoom:
     """
 
     __slots__ = (
-        "_clock", "_observer", "_orders", "_placement", "_queue", "_registry", "_serving",
+        "_clock", "_deaf", "_observer", "_orders", "_placement", "_queue", "_registry", "_serving",
         "_timeout", "_to_serve",
     )  # fmt: skip
 
@@ -69,6 +69,7 @@ class WaitingRoom:
         self._orders = LaneOrders(observer, self.serve)
         self._serving = False
         self._to_serve: dict[Lane, Job | None] = {}
+        self._deaf: Callable[[], None] | None = None  # ends listening for capacity
 
     def enqueue(self, life: RequestLife, decision: Decision) -> tuple[Job, int]:
         """Let a request wait.
@@ -84,6 +85,8 @@ class WaitingRoom:
         job = Job(life)
         self._ask_again(job, decision)
         position = self._queue.add(job)
+        if self._deaf is None:  # only while somebody waits: each request ends with such news
+            self._deaf = self._registry.subscribe_capacity(self.capacity)
         self._orders.add(job, first=position == 1)
         life.tell("queued")
         if self._to_serve:  # while a plugin took the job
@@ -215,6 +218,9 @@ class WaitingRoom:
 
     def _leave(self, job: Job) -> None:
         if self._queue.remove(job):
+            if self._deaf is not None and not self._queue:
+                self._deaf()
+                self._deaf = None
             self._orders.remove(job)
 
     def _ask_again(self, job: Job, decision: Decision) -> None:

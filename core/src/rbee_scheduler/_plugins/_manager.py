@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from rbee_scheduler import _builtin
 from rbee_scheduler._errors import ConfigError
 from rbee_scheduler._plugins._chain import Call, Chain, compile_call
@@ -67,6 +69,7 @@ class Plugins:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._chains: dict[str, Chain] = {}
+        self._wrap: Callable[[Call], Callable[..., Any]] | None = None
         self._strict = strict
         wanted = None if sources is None else listed(sources)
         by_name = wanted is None or any(one.target is None for one in wanted)
@@ -142,6 +145,18 @@ class Plugins:
         """
         return tuple(call for _, call in self._calls_of(hook))
 
+    def wrap_calls(self, wrap: Callable[[Call], Callable[..., Any]]) -> None:
+        """Let every hook of a request's way be called through what ``wrap`` makes of it.
+
+        For who measures; schedulers that were made before are not touched.
+
+        Args:
+            wrap: Given an implementation; returns the function to call in its stead, with the
+                same arguments. Of an ``async`` one it must return something to await.
+        """
+        self._wrap = wrap
+        self._compile()
+
     def chain(self, strategy: str) -> Chain:
         """Return the compiled hooks of ``strategy``.
 
@@ -194,14 +209,19 @@ class Plugins:
     # ---- compiling ---------------------------------------------------------------------
 
     def _compile(self) -> None:
-        own = {hook: tuple(call for _, call in self._calls_of(hook)) for hook in HOOKS}
+        own = {
+            hook: tuple(self._wrapped(call) for _, call in self._calls_of(hook)) for hook in HOOKS
+        }
         for instance in self._instances:
             for name, hooks in instance.strategies.items():
                 calls = {
-                    hook: _call(instance, hook, function, strategy=name)
+                    hook: self._wrapped(_call(instance, hook, function, strategy=name))
                     for hook, function in hooks.items()
                 }
                 self._chains[name] = _chain(name, own, calls)
+
+    def _wrapped(self, call: Call) -> Call:
+        return call if self._wrap is None else attrs.evolve(call, function=self._wrap(call))
 
     def _calls_of(self, hook: str) -> list[tuple[Instance, Call]]:
         return [

@@ -109,12 +109,14 @@ def new(*, output: Output, name: str, folder: str | None, description: str, auth
 
 
 def _list(output: Output, source: DeploymentSource, *, requirements: bool) -> None:
-    rows = source.plugins().rows
+    found = source.plugins()
+    rows = found.rows
     if requirements:
         lines = _pins(rows)
         output.emit(lines, "\n".join(lines))
         return
     output.emit(rows, lambda: "\n".join(_table(rows, output)))
+    output.message(f"digest of what decides: {found.digest}")
 
 
 def _table(rows: Sequence[PluginInfo], output: Output) -> Iterator[str]:

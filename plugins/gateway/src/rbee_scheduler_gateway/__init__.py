@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from rbee_scheduler_gateway._app import create_app as create_app
+    from rbee_scheduler_gateway._asgi import asgi_app as asgi_app
     from rbee_scheduler_gateway._call import Call as Call
     from rbee_scheduler_gateway._exchange import Exchange as Exchange
     from rbee_scheduler_gateway._gateway import Gateway as Gateway
@@ -50,6 +52,8 @@ _PLACES = {
     "JobJournal": "_journal",
     "Route": "_routes",
     "Unauthorized": "_identity",
+    "asgi_app": "_asgi",
+    "create_app": "_app",
     "rbee_configure": "_plugin",
     "rbee_options": "_plugin",
     "rbee_register_commands": "_plugin",
@@ -58,7 +62,8 @@ _PLACES = {
 __all__ = [
     "Call", "Exchange", "FastHttpxTransport", "FastTransport", "Forbidden", "Gateway",
     "GatewayOptions", "HttpLimits", "Identity", "JobJournal", "Route", "Unauthorized",
-    "__version__", "rbee_configure", "rbee_options", "rbee_register_commands",
+    "__version__", "asgi_app", "create_app", "rbee_configure", "rbee_options",
+    "rbee_register_commands",
 ]  # fmt: skip
 
 

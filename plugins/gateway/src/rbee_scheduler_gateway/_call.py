@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rbee_scheduler import InferenceRequest, InvalidRequest
 from rbee_scheduler_gateway._exchange import Exchange
 from rbee_scheduler_gateway._identity import Identity
 from rbee_scheduler_gateway._problems import JSON
+
+
+if TYPE_CHECKING:
+    from rbee_scheduler_gateway._generation import Generation
 
 
 __all__ = ["Call"]
@@ -27,13 +31,17 @@ class Call:
         began: Monotonic second at which it came.
         status: Status it was answered with; 0: not yet.
         error: Why it failed, for the log.
+        generation: What answers it; a reload waits for it. None: let go.
         worker_id: The worker that served it.
         request: The request for inference, where it is one.
+        pieces: Events of a stream that were sent; about one per token.
+        route: Path of its route, placeholders and all; empty: there is none.
+        trace: Headers that let the worker's trace belong to this request's; None: no trace.
     """
 
     __slots__ = (
-        "began", "common", "correlation_id", "error", "exchange", "identity", "params", "request",
-        "status", "worker_id",
+        "began", "common", "correlation_id", "error", "exchange", "generation", "identity",
+        "params", "pieces", "request", "route", "status", "trace", "worker_id",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +62,16 @@ class Call:
         self.error: Exception | None = None
         self.worker_id = ""
         self.request: InferenceRequest | None = None
+        self.generation: Generation | None = None
+        self.pieces = 0
+        self.route = ""
+        self.trace: Mapping[str, str] | None = None
+
+    def let_go(self) -> None:
+        """Let the configuration that answers it end: for answers that may last for days."""
+        generation, self.generation = self.generation, None
+        if generation is not None:
+            generation.leave()
 
     def json(self) -> Any:
         """Return the body as JSON.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, cast
 
 from rbee_scheduler import ConfigError
@@ -21,12 +22,20 @@ from rbee_scheduler_gateway._routes import Route
 
 __all__ = ["Gatekeeper", "is_loopback"]
 
+# What a page of an allowed origin may read of an answer's head.
+_EXPOSED = b"x-correlation-id, x-rbee-worker, x-rbee-strategy, retry-after"
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach ``host``."""
-    return host in _LOOPBACK or host.startswith(("127.", "unix:"))
+    if host in _LOOPBACK or host.startswith("unix:"):
+        return True
+    try:  # an address, and not 127.example.org, which is anybody's to point anywhere
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Gatekeeper:
@@ -115,7 +124,7 @@ class Gatekeeper:
         headers = exchange.headers
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name and name.lower() not in self._own_hosts and not name.startswith("127."):
+        if name and name.lower() not in self._own_hosts and not is_loopback(name):
             raise Forbidden(
                 f"the host {name!r} is not this service's", hint="use 127.0.0.1, or set tokens"
             )
@@ -136,6 +145,6 @@ class Gatekeeper:
             return []
         return [
             (b"access-control-allow-origin", origin.encode("latin-1", "replace")),
-            (b"access-control-expose-headers", b"x-correlation-id, x-rbee-worker, retry-after"),
+            (b"access-control-expose-headers", _EXPOSED),
             (b"vary", b"origin"),
         ]

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import attrs
 
 from rbee_scheduler import (
     Cancelled,
-    Catalog,
     Clock,
     ConfigError,
     Deployment,
@@ -24,46 +23,35 @@ from rbee_scheduler import (
     SystemClock,
     Transport,
     WorkerRegistry,
-    structure,
     watch_workers,
 )
 from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._exchange import Exchange
-from rbee_scheduler_gateway._generation import Generation, Lent
+from rbee_scheduler_gateway._feed import Feed
+from rbee_scheduler_gateway._frozen import plugins_for
+from rbee_scheduler_gateway._generation import Generation, Generations, Lent, take_workers
 from rbee_scheduler_gateway._http import FastTransport
 from rbee_scheduler_gateway._identity import OWNER, Unauthorized
-from rbee_scheduler_gateway._options import GatewayOptions
+from rbee_scheduler_gateway._jobs import Jobs
+from rbee_scheduler_gateway._metrics import Metrics
+from rbee_scheduler_gateway._options import GatewayOptions, options_of
+from rbee_scheduler_gateway._preflight import answer_preflight, is_preflight
 from rbee_scheduler_gateway._problems import problem_headers, problem_of, status_of
 from rbee_scheduler_gateway._refusals import MethodNotAllowed, NotFound, ShuttingDown
 from rbee_scheduler_gateway._relay import Relay
 from rbee_scheduler_gateway._rooms import routes_of
 from rbee_scheduler_gateway._routes import Route, Routes
+from rbee_scheduler_gateway._tracing import tracing_of
 from rbee_scheduler_gateway._watchers import Watchers
 
 
-__all__ = ["Gateway", "options_of"]
+if TYPE_CHECKING:
+    from rbee_scheduler._watch import Watch
 
-# What a page of an allowed origin may send.
-_ALLOWED_HEADERS = (
-    b"authorization, content-type, last-event-id, x-correlation-id, x-deadline-ms, x-priority, "
-    b"x-rbee-resume, x-rbee-strategy, x-session-id"
-)
+__all__ = ["Gateway"]
 
 # Longest correlation id that is taken over; others are replaced.
 _CORRELATION = 128
-
-
-def options_of(deployment: Deployment) -> GatewayOptions:
-    """Return the options of the deployment's gateway: of its ``[[plugins]]`` table, if any.
-
-    Raises:
-        ConfigError: An option is unknown or wrong.
-    """
-    for number, plugin in enumerate(deployment.plugins or ()):
-        if (plugin.plugin or plugin.name) == "gateway":
-            place = f"$.plugins[{number}].options"
-            return structure(dict(plugin.options), GatewayOptions, place=place, error=ConfigError)
-    return GatewayOptions()
 
 
 class Gateway:
@@ -83,7 +71,15 @@ class Gateway:
 
     Attributes:
         registry: The workers.
+        jobs: The jobs (``POST /v1/jobs``), running and ended.
+        feed: Tells who listens what happens.
         watchers: Told of every call that was answered: logs, metrics, traces.
+        metrics: Counts what happens; ``GET /metrics``.
+        tracing: Traces requests for inference; None: nobody does.
+        stopping: Whether the service is about to end; it is no longer ready then.
+        ended: Whether `end_all` was called.
+        process: Number of this process, where the service has several.
+        share: Told of each call that the service's other processes are to repeat.
 
     Example::
 
@@ -109,13 +105,22 @@ class Gateway:
         self.transport: Transport = transport or FastTransport(clock=self.clock)
         self.registry: WorkerRegistry = deployment.make_registry(clock=self.clock)
         self.stopping = False
+        self.process = 0
+        self.share: Callable[[Exchange], None] | None = None
         self.watchers = Watchers()
+        self.metrics = Metrics(self)
+        self.ended = False
+        self._generations = Generations(self.clock)
         self._load = load
         self._load_plugins = load_plugins
         self._reloading = anyio.Lock()
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._watch: Watch | None = None
         self._stack = AsyncExitStack()
         self._generation = self._make(deployment, options or options_of(deployment))
+        self.tracing = tracing_of(self)
+        self.jobs = Jobs(self)
+        self.feed = Feed(self)
         self._generation.routes = Routes(self._routes())
 
     # ---- what there is -----------------------------------------------------------------
@@ -124,6 +129,12 @@ class Gateway:
     def scheduler(self) -> Scheduler:
         """The scheduler that new requests go to."""
         return self._generation.scheduler
+
+    @property
+    def schedulers(self) -> tuple[Scheduler, ...]:
+        """The schedulers that requests run on: the present one, and those of before a reload."""
+        old = [one for one in self._generations.schedulers if one is not self.scheduler]
+        return (self.scheduler, *old)
 
     @property
     def options(self) -> GatewayOptions:
@@ -161,21 +172,32 @@ class Gateway:
             raise RuntimeError("enter the gateway with 'async with' first")
         return self._tasks
 
+    @property
+    def active(self) -> int:
+        """How many requests for inference run, those of before a reload included."""
+        return self._generations.active
+
     # ---- its life ----------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            if self.tracing is not None:
+                stack.push_async_callback(self.tracing.aclose)
             stack.push_async_callback(self.transport.aclose)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            await self._tasks.start(self._live, self._generation)
+            # After all that is entered below has left: it may have to wait for something then.
+            stack.callback(self._tasks.cancel_scope.cancel)
+            await self._tasks.start(self._generations.live, self._generation)
             seconds = self.options.probe_seconds
-            await stack.enter_async_context(
+            self._watch = await stack.enter_async_context(
                 watch_workers(self.registry, Lent(self.transport), interval=seconds)
             )
             for call in self.plugins.calls("rbee_gateway_lifespan"):
                 beside = call.function(self)
                 if beside is not None:
                     await stack.enter_async_context(beside)
+            stack.push_async_callback(self.jobs.aclose)
+            await self.jobs.resume()
             self._stack = stack.pop_all()
         return self
 
@@ -185,18 +207,12 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.tasks.cancel_scope.cancel()
         await self._stack.__aexit__(kind, error, traceback)
 
-    async def _live(
-        self, generation: Generation, *, task_status: anyio.abc.TaskStatus[None]
-    ) -> None:
-        await generation.live(task_status=task_status)
-
     def end_all(self) -> None:
-        """End every request that still runs, with one error event each."""
-        self.stopping = True
-        self.scheduler.cancel_all()
+        """End every request that still runs, with one error event each; take no more."""
+        self.stopping = self.ended = True
+        self._generations.cancel_all()
 
     async def reload(self) -> None:
         """Take the configuration anew, all of it or nothing; running requests are not touched.
@@ -207,39 +223,33 @@ class Gateway:
         """
         if self._load is None:
             raise ConfigError("this gateway was made without a configuration to read")
-        async with self._reloading:
+        async with self._reloading, self.metrics.reloading():
             deployment, options = self._load()
             old = self._generation
             new = self._make(deployment, options)
             self._generation = new
             try:
                 new.routes = Routes(self._routes())
-                await self.tasks.start(self._live, new)
+                await self.tasks.start(self._generations.live, new)
             except BaseException:
                 self._generation = old
                 raise
-            self._take_workers(old.deployment, deployment)
+            self.feed.follow(new.scheduler)
+            take_workers(self.registry, old.deployment, deployment)
             old.retire()
+            if self._watch is not None:
+                await self._watch.look()  # new workers are known when this returns
             self.logger.info("the configuration was reloaded")
-
-    def _take_workers(self, old: Deployment, new: Deployment) -> None:
-        """Let the configured workers come, change and leave; those of others stay."""
-        if new.models != old.models:
-            self.registry.set_catalog(Catalog(new.models))
-        before = {worker.id: worker for worker in old.workers}
-        for worker in new.workers:
-            if before.pop(worker.id, None) != worker:
-                self.registry.add(worker)
-        for worker_id in before:
-            self.registry.remove(worker_id, "no longer configured")
 
     def _make(self, deployment: Deployment, options: GatewayOptions) -> Generation:
         config = deployment.scheduler
-        if not options.strategy_header:
+        if not options.strategy_header or options.mode == "platform":
             config = attrs.evolve(config, allow_strategy_override=False)
-        plugins = self._load_plugins(deployment)
+        old: Generation | None = getattr(self, "_generation", None)
+        plugins = plugins_for(deployment, options, old, self._load_plugins)
+        self.metrics.watch_plugins(plugins, options)
         scheduler = Scheduler(self.registry, plugins, config, transport=Lent(self.transport))
-        relay = Relay(scheduler, self.transport, self.extra_headers, self.watchers)
+        relay = Relay(scheduler, self.transport, self.extra_headers, self.watchers, self.told)
         return Generation(deployment, options, plugins, scheduler, relay)
 
     def _routes(self) -> Iterable[Route]:
@@ -259,6 +269,7 @@ class Gateway:
         common += generation.gatekeeper.cors(exchange.headers)
         call = Call(exchange, OWNER, correlation, common, self.clock.monotonic())
         generation.calls += 1
+        call.generation = generation
         try:
             await self._answer(generation, call)
         except SchedulerError as error:
@@ -270,15 +281,15 @@ class Gateway:
                 raise
             await self._refuse(call, SchedulerError("the service failed; its log says why"))
         finally:
-            generation.leave()
+            call.let_go()
             self.watchers.call(call)
 
     async def _answer(self, generation: Generation, call: Call) -> None:
         exchange = call.exchange
         methods, call.params = generation.routes.find(exchange.path)
         method = exchange.method
-        if method == "OPTIONS" and "access-control-request-method" in exchange.headers:
-            await self._preflight(call, methods)
+        if is_preflight(exchange):
+            await answer_preflight(call, methods)
             return
         route = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if route is None:
@@ -287,25 +298,33 @@ class Gateway:
             raise MethodNotAllowed(
                 f"{exchange.path} has no {method}", allowed=", ".join(sorted(methods))
             )
+        call.route = route.path
         call.identity = await generation.gatekeeper.identify(exchange, route)
+        if route.inference and self.tracing is not None:
+            self.tracing.begin(call)
+        if self.ended:
+            raise ShuttingDown("the service stops", retry_after=5.0)
         await route.answer(call)
+        if route.shared and self.share is not None and call.status < 300:  # noqa: PLR2004 - HTTP: done
+            self.share(exchange)
 
-    async def _preflight(self, call: Call, methods: Any) -> None:
-        """Tell a browser what a page of another origin may send."""
-        if len(call.common) == 1:  # no CORS headers: not for this origin, or not at all
-            raise MethodNotAllowed("CORS is off for this origin", allowed=", ".join(methods))
-        await call.respond(
-            204,
-            b"",
-            (b"access-control-allow-methods", ", ".join(sorted(methods)).encode()),
-            (b"access-control-allow-headers", _ALLOWED_HEADERS),
-            (b"access-control-max-age", b"600"),
-        )
+    async def repeat(self, exchange: Exchange) -> None:
+        """Do again what another process of this service has done; see `share`.
+
+        Raises:
+            SchedulerError: It can't be done here.
+        """
+        methods, params = self.routes.find(exchange.path)
+        route = methods.get(exchange.method)
+        if route is None or not route.shared:
+            raise NotFound(f"{exchange.method} {exchange.path} is not shared by processes")
+        call = Call(exchange, OWNER, "", [], self.clock.monotonic())
+        call.params = params
+        await route.answer(call)
 
     async def _refuse(self, call: Call, error: SchedulerError) -> None:
         """Tell the client why there is no answer."""
-        if self.stopping and isinstance(error, Cancelled):
-            error = ShuttingDown("the service stops", retry_after=5.0)
+        error = self.told(error)
         call.error = error
         headers = list(problem_headers(error))
         if isinstance(error, Unauthorized):
@@ -314,6 +333,12 @@ class Gateway:
             headers.append((b"allow", error.allowed.encode()))
         headers += self.extra_headers(call, error)
         await call.respond(status_of(error), problem_of(error), *headers)
+
+    def told(self, error: SchedulerError) -> SchedulerError:
+        """Return ``error`` as clients are told of it: what `end_all` cancelled, it says so."""
+        if self.ended and isinstance(error, Cancelled):
+            return ShuttingDown("the service stops", retry_after=5.0)
+        return error
 
     def extra_headers(
         self, call: Call, error: SchedulerError | None = None
@@ -325,7 +350,7 @@ class Gateway:
             try:
                 answer = hook.function(call.request, call.identity, error)
             except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
-                self.logger.warning("%s", hook.failure(problem))
+                self.metrics.plugin_failed(hook.failure(problem))
                 continue
             for name, value in (answer or {}).items():
                 found.append((name.encode("latin-1"), value.encode("latin-1")))

@@ -10,14 +10,27 @@ from collections.abc import Sequence
 
 import anyio
 
-from rbee_scheduler import Deployment, HttpCall, HttpResponse, Plugins, Scheduler, Transport
+from rbee_scheduler import (
+    Catalog,
+    Clock,
+    Deployment,
+    HttpCall,
+    HttpResponse,
+    Plugins,
+    Scheduler,
+    Transport,
+    WorkerRegistry,
+)
 from rbee_scheduler_gateway._gatekeeper import Gatekeeper
 from rbee_scheduler_gateway._options import GatewayOptions
 from rbee_scheduler_gateway._relay import Relay
 from rbee_scheduler_gateway._routes import Routes
 
 
-__all__ = ["Generation", "Lent"]
+__all__ = ["Generation", "Generations", "Lent", "take_workers"]
+
+# Pause between two looks at what a retired generation still runs beside its calls. Seconds.
+_LOOK = 0.5
 
 
 class Lent:
@@ -81,12 +94,70 @@ class Generation:
         if self._retired:
             self._look()
 
-    async def live(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Run the scheduler until the generation is retired and has answered its last call."""
+    @property
+    def active(self) -> int:
+        """How many requests for inference it runs, those of jobs included."""
+        return self.scheduler.statistics().active
+
+    async def live(self, clock: Clock, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Run the scheduler until the generation is retired and has nothing more to do."""
         async with self.scheduler:
             task_status.started()
             await self._idle.wait()
+            while self.active:  # jobs belong to no call
+                await clock.sleep(_LOOK)
 
     def _look(self) -> None:
         if not self.calls:
             self._idle.set()
+
+
+class Generations:
+    """The generations that have something to do: the present one, and what reloads left over.
+
+    Args:
+        clock: Source of time.
+    """
+
+    __slots__ = ("_clock", "_living")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._living: list[Generation] = []
+
+    @property
+    def active(self) -> int:
+        """How many requests for inference they run."""
+        return sum(generation.active for generation in self._living)
+
+    @property
+    def schedulers(self) -> list[Scheduler]:
+        """Their schedulers, in the order in which they came."""
+        return [generation.scheduler for generation in self._living]
+
+    def cancel_all(self) -> None:
+        """Cancel every request of all of them."""
+        for generation in self._living:
+            generation.scheduler.cancel_all()
+
+    async def live(
+        self, generation: Generation, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        """Run a generation to its end."""
+        self._living.append(generation)
+        try:
+            await generation.live(self._clock, task_status=task_status)
+        finally:
+            self._living.remove(generation)
+
+
+def take_workers(registry: WorkerRegistry, old: Deployment, new: Deployment) -> None:
+    """Let the configured workers come, change and leave; those of others stay."""
+    if new.models != old.models:
+        registry.set_catalog(Catalog(new.models))
+    before = {worker.id: worker for worker in old.workers}
+    for worker in new.workers:
+        if before.pop(worker.id, None) != worker:
+            registry.add(worker)
+    for worker_id in before:
+        registry.remove(worker_id, "no longer configured")

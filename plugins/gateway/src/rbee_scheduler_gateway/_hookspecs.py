@@ -16,11 +16,12 @@ from rbee_scheduler._hookspecs import hookspec
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-    from rbee_scheduler import InferenceRequest, SchedulerError
+    from rbee_scheduler import InferenceRequest, SchedulerError, WorkerRegistry
     from rbee_scheduler_gateway._gateway import Gateway
     from rbee_scheduler_gateway._identity import Identity
     from rbee_scheduler_gateway._journal import JobJournal
     from rbee_scheduler_gateway._routes import Route
+    from rbee_scheduler_script import PolicyDeployer
 
 
 __all__: list[str] = []
@@ -83,6 +84,17 @@ def rbee_job_journal() -> JobJournal | None:
 def rbee_collect_metrics() -> Iterable[Collector]:
     """Called when the gateway starts. Return Prometheus collectors to show at ``/metrics``."""
     raise NotImplementedError
+
+
+@hookspec
+def rbee_policy_deployer(registry: WorkerRegistry) -> PolicyDeployer | None:
+    """Called when policies are listed or changed. Return what deploys the plugin's own policy.
+
+    It is the same object each time: what is deployed with it decides from the next request on.
+
+    Args:
+        registry: The workers, to try a policy on.
+    """
 
 
 @hookspec

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rbee_scheduler_gateway._gateway import Gateway
 
 
-__all__ = ["inference_routes"]
+__all__ = ["inference_routes", "task_of"]
 
 
 def inference_routes(gateway: Gateway) -> Iterator[Route]:
@@ -25,13 +25,13 @@ def inference_routes(gateway: Gateway) -> Iterator[Route]:
 
 def _answer(gateway: Gateway, surface: Surface) -> Callable[[Call], Awaitable[None]]:
     async def answer(call: Call) -> None:
-        asked = read_asked(call, surface, gateway.rng, task=_task(gateway, surface))
+        asked = read_asked(call, surface, gateway.rng, task=task_of(gateway, surface))
         await gateway.relay.answer(call, asked)
 
     return answer
 
 
-def _task(gateway: Gateway, surface: Surface) -> str:
+def task_of(gateway: Gateway, surface: Surface) -> str:
     """Return the task type of a request: that of most workers where none says it can do more.
 
     Servers don't tell whether they serve embeddings; one that can't answers so itself.

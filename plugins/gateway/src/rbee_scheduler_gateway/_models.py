@@ -33,7 +33,7 @@ def model_routes(gateway: Gateway) -> Iterator[Route]:
         await call.answer(found)
 
     yield Route("GET", "/v1/models", models)
-    yield Route("GET", "/v1/models/{model}", model)
+    yield Route("GET", "/v1/models/{model*}", model)
 
 
 def _models(registry: WorkerRegistry) -> dict[str, dict[str, Any]]:

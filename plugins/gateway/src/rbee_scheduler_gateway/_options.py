@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import attrs
 
-from rbee_scheduler import ConfigError
+from rbee_scheduler import ConfigError, Deployment, structure
 
 
-__all__ = ["GatewayOptions"]
+__all__ = ["GatewayOptions", "options_of"]
 
 
 def _at_least(least: float) -> Any:
@@ -69,10 +69,21 @@ class GatewayOptions:
         drain_seconds: How long running requests may go on when the service stops.
         probe_seconds: Pause between two probes of workers that send no heartbeats.
         access_log: Which requests are logged: ``"all"``, ``"errors"`` or ``"none"``.
+        log_level: The least important events that are logged.
+        log_format: ``"json"``, ``"text"``, or ``"auto"``: text on a terminal.
+        processes: Processes that share the port.
+        process_port: Process n can be reached by itself at 127.0.0.1, this port plus n, for
+            its metrics; None: no such ports.
+        tls_cert: PEM file of the certificate's chain; makes it HTTPS.
+        tls_key: PEM file of its key; empty: it is in ``tls_cert``.
         job_buffer_events: Events of a job that can be read again after a lost connection.
         job_keep_seconds: How long a finished job can be read.
         max_jobs: Jobs that are kept at once, finished ones included.
-        metrics_models: Model names that get a label of their own in metrics; the rest share one.
+        metrics_models: Models that get a label of their own in metrics; the rest share one.
+        metrics_workers: Workers that do.
+        metrics_plugin_time: Whether the hooks of plugins are timed, 0.3 us per call.
+        tracing: Whether requests are traced with OpenTelemetry (extra ``otel``); None: when
+            ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set, and the extra is installed.
     """
 
     mode: Literal["home", "lab", "platform"] = "home"
@@ -97,7 +108,29 @@ class GatewayOptions:
     drain_seconds: float = attrs.field(default=30.0, validator=_at_least(0))
     probe_seconds: float = attrs.field(default=5.0, validator=_at_least(0.1))
     access_log: Literal["all", "errors", "none"] = "errors"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    processes: int = attrs.field(default=1, validator=_at_least(1))
+    process_port: int | None = attrs.field(default=None, validator=_at_least(1))
+    tls_cert: str = ""
+    tls_key: str = ""
     job_buffer_events: int = attrs.field(default=4096, validator=_at_least(16))
     job_keep_seconds: float = attrs.field(default=300.0, validator=_at_least(0))
     max_jobs: int = attrs.field(default=10_000, validator=_at_least(1))
     metrics_models: int = attrs.field(default=100, validator=_at_least(1))
+    metrics_workers: int = attrs.field(default=100, validator=_at_least(1))
+    metrics_plugin_time: bool = False
+    tracing: bool | None = None
+
+
+def options_of(deployment: Deployment) -> GatewayOptions:
+    """Return the options of the deployment's gateway: of its ``[[plugins]]`` table, if any.
+
+    Raises:
+        ConfigError: An option is unknown or wrong.
+    """
+    for number, plugin in enumerate(deployment.plugins or ()):
+        if (plugin.plugin or plugin.name) == "gateway":
+            place = f"$.plugins[{number}].options"
+            return structure(dict(plugin.options), GatewayOptions, place=place, error=ConfigError)
+    return GatewayOptions()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rbee_scheduler import SchedulerError
 
 
-__all__ = ["Conflict", "MethodNotAllowed", "NotFound", "ShuttingDown"]
+__all__ = ["Conflict", "EventsLost", "MethodNotAllowed", "NotFound", "ShuttingDown"]
 
 
 class NotFound(SchedulerError):
@@ -35,6 +35,13 @@ class Conflict(SchedulerError):
 
     code = "CONFLICT"
     http_status = 409
+
+
+class EventsLost(SchedulerError):
+    """Raised when events are asked for that are no longer kept."""
+
+    code = "EVENTS_LOST"
+    http_status = 410
 
 
 class ShuttingDown(SchedulerError):

@@ -14,7 +14,7 @@ from rbee_scheduler_gateway._identity import Access
 
 __all__ = ["Route", "Routes"]
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+\*?)\}")
 
 
 @attrs.frozen
@@ -23,10 +23,13 @@ class Route:
 
     Attributes:
         method: HTTP method.
-        path: Path; ``{name}`` stands for one segment, given to the answer in `Call.params`.
+        path: Path; ``{name}`` stands for one segment, given to the answer in `Call.params`,
+            ``{name*}`` for one or more: models have names such as ``meta/llama``.
         answer: Answers the call.
         access: Who may use it.
         inference: Whether it asks for inference: rate-limit headers go with its answers.
+        shared: Whether the service's other processes do the same when it succeeds, as for a
+            heartbeat; `Call.identity` is the owner's there.
     """
 
     method: str
@@ -34,6 +37,7 @@ class Route:
     answer: Callable[[Call], Awaitable[None]]
     access: Access = "tenant"
     inference: bool = False
+    shared: bool = False
 
 
 class Routes:
@@ -67,7 +71,7 @@ class Routes:
         for path, methods in patterns.items():
             pieces = _PLACEHOLDER.split(path)
             expression = "".join(
-                f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece)
+                _group(piece) if index % 2 else re.escape(piece)
                 for index, piece in enumerate(pieces)
             )
             self._patterns.append((re.compile(expression), methods))
@@ -89,3 +93,8 @@ class Routes:
             if match is not None:
                 return routes, match.groupdict()
         return {}, {}
+
+
+def _group(name: str) -> str:
+    """Return the expression for what may stand for a placeholder."""
+    return f"(?P<{name[:-1]}>.+)" if name.endswith("*") else f"(?P<{name}>[^/]+)"

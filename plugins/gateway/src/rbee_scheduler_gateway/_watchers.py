@@ -9,7 +9,7 @@ from rbee_scheduler_gateway._call import Call
 
 
 if TYPE_CHECKING:
-    from rbee_scheduler import Outcome
+    from rbee_scheduler import InferenceRequest, Outcome
     from rbee_scheduler_gateway._relay import Asked
 
 
@@ -22,13 +22,15 @@ class Watchers:
     Attributes:
         on_call: Each is told of a call that was answered.
         on_outcome: Each is told of a request for inference that ended, and how.
+        on_job: Each is told of a job that ended, and how.
     """
 
-    __slots__ = ("on_call", "on_outcome")
+    __slots__ = ("on_call", "on_job", "on_outcome")
 
     def __init__(self) -> None:
         self.on_call: list[Callable[[Call], None]] = []
         self.on_outcome: list[Callable[[Call, Asked, Outcome], None]] = []
+        self.on_job: list[Callable[[InferenceRequest, Outcome], None]] = []
 
     def call(self, call: Call) -> None:
         """Tell of a call that was answered."""
@@ -39,3 +41,8 @@ class Watchers:
         """Tell of a request for inference that ended."""
         for watcher in self.on_outcome:
             watcher(call, asked, outcome)
+
+    def job(self, request: InferenceRequest, outcome: Outcome) -> None:
+        """Tell of a job that ended."""
+        for watcher in self.on_job:
+            watcher(request, outcome)

@@ -174,6 +174,10 @@ class PolicyDeployer:
         self._seen = digest
         return await self.deploy(text, author=author)
 
+    def noted(self, text: str) -> None:
+        """Note that the policy's file holds ``text`` now: it is not news to `reload`."""
+        self._seen = digest_of(text)
+
     # ---- inside ------------------------------------------------------------------------
 
     def _check_unlocked(self, snapshot: Snapshot | None) -> None:

@@ -28,7 +28,7 @@ from rbee_scheduler_script._version import Version
 from rbee_scheduler_script._versions import VersionStore
 
 
-__all__ = ["LiveFile"]
+__all__ = ["LiveFile", "replace_text"]
 
 
 class LiveFile:
@@ -82,7 +82,7 @@ class LiveFile:
             return self.versions.add(text, state="refused", **about), found
         # The list first: who watches the file finds the author there.
         version = self.versions.add(text, state="deployed", **about)
-        _replace(self.path, text)
+        replace_text(self.path, text)
         return version, found
 
     def _review(self, text: str, file: str, snapshot: Snapshot | None) -> Review:
@@ -114,7 +114,7 @@ class LiveFile:
                 self.versions.add(text, state="deployed", file=str(self.path))
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Put ``text`` into a file as a whole: who reads it sees the old or the new one."""
     # Through a link to what it leads to: the link is somebody's order.
     target = Path(os.path.realpath(path))

@@ -88,7 +88,7 @@ def rbee_configure(name: str, options: Options) -> object:
     from rbee_scheduler_script._hooks import as_plugin
     from rbee_scheduler_script._policy import Policy, read_policy
     from rbee_scheduler_script._policy_text import policy_text
-    from rbee_scheduler_script._watching import watching
+    from rbee_scheduler_script._watching import desk_of, watching
 
     text = policy_text(options.source or read_policy(options.file), options.file or f"<{name}>")
     policy = Policy(
@@ -100,8 +100,9 @@ def rbee_configure(name: str, options: Options) -> object:
         max_failures=options.max_failures,
     )
     plugin = as_plugin(policy, when_none=options.when_none, better=options.better)
+    plugin.desk = desk_of(policy, text)
     if options.file and options.watch:
-        plugin.companion = watching(policy, text)
+        plugin.companion = watching(plugin.desk)
     return plugin
 
 

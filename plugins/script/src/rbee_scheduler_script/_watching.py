@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from rbee_scheduler import ConfigError, WorkerRegistry
-from rbee_scheduler_script._lifespan import Companion
+from rbee_scheduler_script._lifespan import Companion, Desk
 from rbee_scheduler_script._policy import Policy
 from rbee_scheduler_script._policy_text import PolicyText
 
@@ -15,24 +15,40 @@ if TYPE_CHECKING:
     from rbee_scheduler_script._deployer import PolicyDeployer
 
 
-__all__ = ["deployer_of", "watching"]
+__all__ = ["deployer_of", "desk_of", "watching"]
 
 
-def watching(policy: Policy, text: PolicyText) -> Companion:
-    """Return what watches the file of ``policy`` while a scheduler lives.
+def watching(desk: Desk) -> Companion:
+    """Return what watches a policy's file while a scheduler lives.
 
     Args:
-        policy: The policy that decides.
-        text: The same as it was written.
+        desk: Gives what deploys versions of the policy.
     """
 
     def companion(registry: WorkerRegistry) -> AbstractAsyncContextManager[object]:
         # watchfiles and threads are for who runs; who only decides once pays nothing.
         from rbee_scheduler_script._reload import watch_policy
 
-        return watch_policy(deployer_of(policy, text, registry))
+        return watch_policy(desk(registry))
 
     return companion
+
+
+def desk_of(policy: Policy, text: PolicyText) -> Desk:
+    """Return what gives the deployer of a policy: the same one to everybody who asks.
+
+    Args:
+        policy: The policy that decides.
+        text: The same as it was written.
+    """
+    made: list[PolicyDeployer] = []
+
+    def desk(registry: WorkerRegistry) -> PolicyDeployer:
+        if not made:
+            made.append(deployer_of(policy, text, registry))
+        return made[0]
+
+    return desk
 
 
 def deployer_of(policy: Policy, text: PolicyText, registry: WorkerRegistry) -> PolicyDeployer:

@@ -35,9 +35,12 @@ async def open_asyncio(host: str, port: int, context: ssl.SSLContext | None) -> 
     # than that was freed: 16 us instead of 2.4 for each read of asyncio's 256 KiB, in a process
     # that has not happened to free one before (uvloop has a buffer of its own).
     bytes(_LARGE)
-    # uvloop knows no happy eyeballs: it tries one address after the other.
+    # uvloop knows no happy eyeballs: it tries one address after the other. With a single address
+    # there is nothing to race, and a race that is cancelled when it is just won leaves its
+    # socket to the garbage collector (CPython 3.11).
     options: dict[str, Any] = {"ssl": context}
-    if isinstance(loop, asyncio.BaseEventLoop):
+    address = ":" in host or host.replace(".", "").isdecimal()
+    if isinstance(loop, asyncio.BaseEventLoop) and not address:
         options["happy_eyeballs_delay"] = _EYEBALLS
     stream = AsyncioStream(loop)
     await loop.create_connection(lambda: stream, host, port, **options)

@@ -1,8 +1,8 @@
 """The OpenAI surface: requests in, a worker's own bytes out.
 
-From the outside in: `_openai` (the routes), `_asked` (what a body asks for), `_relay` (one
-request through workers), `_scan` (what can be told from the bytes without re-framing them),
-`_resume` (going on after a cut).
+From the outside in: `_asked` (what a body asks for), `_relay` (one request through workers),
+`_reading` (their answers), `_scan` (what can be told from the bytes without re-framing them),
+`_alias` (the worker's own name for a model), `_resume` (going on after a cut).
 """
 
 from __future__ import annotations

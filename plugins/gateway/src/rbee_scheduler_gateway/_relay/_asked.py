@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import attrs
 
 from rbee_scheduler import InferenceRequest, InvalidRequest, UnprocessableRequest
+from rbee_scheduler._request import PRIORITIES
 from rbee_scheduler_gateway._call import Call
+from rbee_scheduler_gateway._relay._alias import with_model
 
 
-__all__ = ["SURFACES", "Asked", "Surface", "read_asked"]
+__all__ = ["SURFACES", "Asked", "Surface", "from_headers", "read_asked"]
 
 
 @attrs.frozen
@@ -43,6 +44,9 @@ SURFACES = (
     Surface("/v1/responses", "text-gen", "input", ("max_output_tokens",)),
 )
 
+# What a request is made from: only what it says itself has to be checked then.
+_BLANK = InferenceRequest(job_id="blank", model="blank", prompt="blank")
+
 # Keys that a policy may read, with the same name in a request.
 _SAMPLING = ("temperature", "top_p", "seed")
 
@@ -67,18 +71,7 @@ class Asked:
 
     def body_for(self, model: str) -> bytes:
         """Return the body for a worker that calls the model ``model``; else it is untouched."""
-        name = self.data["model"]
-        if name == model:
-            return self.body
-        # In most bodies the name stands in one place, and the rest can stay byte for byte.
-        found = re.findall(rb'"model"\s*:\s*"', self.body)
-        if len(found) == 1:
-            written = re.compile(rb'("model"\s*:\s*)' + re.escape(json.dumps(name).encode()))
-            new = json.dumps(model).encode()
-            body, count = written.subn(lambda match: match[1] + new, self.body)
-            if count == 1:
-                return body
-        return json.dumps({**self.data, "model": model}, ensure_ascii=False).encode()
+        return self.body if self.data["model"] == model else with_model(self.body, model)
 
 
 def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> Asked:
@@ -111,21 +104,24 @@ def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> 
         raise UnprocessableRequest(f"stream is {stream!r}", place="$.stream", hint="true or false")
     known: dict[str, Any] = {key: data[key] for key in _SAMPLING if data.get(key) is not None}
     for key in surface.limits:
-        if data.get(key) is not None:
-            known["max_tokens"] = data[key]
+        limit = data.get(key)
+        if limit is not None:
+            # llama.cpp takes -1 for "no limit", vLLM 0 for "only the prompt's logprobs".
+            if not isinstance(limit, int) or limit > 0:
+                known["max_tokens"] = limit
             break
     stop = data.get("stop")
     if stop is not None:
         known["stop"] = (stop,) if isinstance(stop, str) else stop
-    request = InferenceRequest(
+    request = _BLANK.checked(
         job_id=f"{rng.getrandbits(128):032x}",
         model=model,
-        task_type=task or surface.task,
-        tenant_id=call.identity.tenant_id,
         **_content(data, surface),
         **known,
-        **_from_headers(call.exchange.headers),
+        **from_headers(call.exchange.headers),
     )
+    if task or surface.task != _BLANK.task_type or call.identity.tenant_id is not None:
+        request = request.changed(task_type=task or surface.task, tenant_id=call.identity.tenant_id)
     return Asked(surface, request, data, call.exchange.body, stream)
 
 
@@ -137,13 +133,15 @@ def _content(data: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     if isinstance(content, str):
         return {"prompt": content}
     if isinstance(content, list) and isinstance(content[0], dict):
-        return {"messages": content}
+        return {"prompt": "", "messages": content}
     # Several prompts, or token ids: a policy sees about as much text as there is.
     return {"prompt": json.dumps(content, ensure_ascii=False)}
 
 
-def _from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+def from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return what headers say of a request."""
+    if _HEADERS.keys().isdisjoint(headers):  # as with most requests
+        return {}
     known: dict[str, Any] = {}
     for header, (name, read) in _HEADERS.items():
         text = headers.get(header)
@@ -153,6 +151,14 @@ def _from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _text(_: str, text: str) -> str:
+    return text
+
+
+def _priority(header: str, text: str) -> str:
+    if text not in PRIORITIES:
+        raise InvalidRequest(
+            f"{text!r} is no priority", place=header, hint=f"use {' or '.join(PRIORITIES)}"
+        )
     return text
 
 
@@ -171,13 +177,15 @@ def _milliseconds(header: str, text: str) -> float:
 def _flag(header: str, text: str) -> bool:
     known = {"1": True, "true": True, "0": False, "false": False}
     if text.lower() not in known:
-        raise InvalidRequest(f"{text!r} is neither true nor false", place=header)
+        raise InvalidRequest(
+            f"{text!r} is neither true nor false", place=header, hint="use true or false"
+        )
     return known[text.lower()]
 
 
 _HEADERS = {
     "x-deadline-ms": ("deadline_ms", _milliseconds),
-    "x-priority": ("priority", _text),
+    "x-priority": ("priority", _priority),
     "x-rbee-resume": ("resume", _flag),
     "x-rbee-strategy": ("strategy", _text),
     "x-session-id": ("session_id", _text),

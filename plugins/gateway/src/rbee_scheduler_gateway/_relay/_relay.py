@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
-import anyio
+import attrs
 
 from rbee_scheduler import (
     Attempt,
+    Cancelled,
     Hold,
     HttpCall,
     HttpResponse,
@@ -25,13 +25,15 @@ from rbee_scheduler import (
     Worker,
     WorkerCommunicationFailed,
     WorkerError,
+    WorkerTimeout,
 )
 from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._exchange import Headers
 from rbee_scheduler_gateway._problems import problem_of
 from rbee_scheduler_gateway._relay._asked import Asked
+from rbee_scheduler_gateway._relay._reading import is_json, next_piece, read_all
 from rbee_scheduler_gateway._relay._resume import Seen
-from rbee_scheduler_gateway._relay._scan import StreamScan, usage_in
+from rbee_scheduler_gateway._relay._scan import StreamScan, reason_in, usage_in
 from rbee_scheduler_gateway._watchers import Watchers
 
 
@@ -50,8 +52,20 @@ _ERROR_BYTES = 256 * 1024
 # After [DONE] a worker has nothing more to say but the end of its body. Seconds.
 _EPILOGUE = 5.0
 
+# What a worker says of the key that the gateway has for it; the client's own is not meant.
+_OURS = frozenset({401, 403, 407})
+
 # Headers of a worker's answer that go on to the client, beside its content type.
 _PASSED = ("x-request-id", "openai-processing-ms", "retry-after")
+
+
+@attrs.frozen
+class _Whole:
+    """An answer that is no stream."""
+
+    status: int
+    body: bytes
+    headers: Headers
 
 
 class Relay:
@@ -62,10 +76,12 @@ class Relay:
         transport: Calls workers.
         extra: Makes headers that plugins add to an answer.
         watchers: Told of outcomes.
+        told: Makes of an error the one that the client is told of.
     """
 
     __slots__ = (
-        "_extra", "_limits", "_names", "_scheduler", "_timeout", "_transport", "_watchers",
+        "_extra", "_limits", "_names", "_scheduler", "_timeout", "_told", "_transport",
+        "_watchers",
     )  # fmt: skip
 
     def __init__(
@@ -74,11 +90,13 @@ class Relay:
         transport: Transport,
         extra: Callable[[Call], Headers],
         watchers: Watchers,
+        told: Callable[[SchedulerError], SchedulerError],
     ) -> None:
         self._scheduler = scheduler
         self._transport = transport
         self._extra = extra
         self._watchers = watchers
+        self._told = told
         self._timeout = scheduler.config.timeout
         self._limits = scheduler.config.limits
         self._names: dict[str, tuple[bytes, bytes]] = {}
@@ -96,26 +114,37 @@ class Relay:
         call.request = asked.request
         seen = Seen(asked)
         held = self._scheduler.hold(asked.request)
+        # Who generates a whole answer is silent until it is there.
+        patience = None if asked.stream else self._timeout.total
         try:
             async with held:
                 while True:
                     call.worker_id = held.worker.id
                     try:
-                        with held.attempt() as attempt:
-                            await self._try(call, asked, seen, held, attempt)
+                        with held.attempt(patience) as attempt:
+                            whole = await self._try(call, asked, seen, held, attempt)
                         break
-                    except (WorkerCommunicationFailed, WorkerError, ParseError) as failure:
+                    except SchedulerError as failure:
+                        if seen.whole:  # only the end of the worker's body is missing
+                            whole = None
+                            break
+                        if seen.writing and isinstance(failure, WorkerTimeout):
+                            raise Cancelled("the client took its answer too slowly") from failure
                         begun = call.exchange.started
                         await held.failed(failure, can_go_on=not begun or seen.can_go_on)
         except SchedulerError as error:
-            call.error = error
+            call.error = self._told(error)
             if not call.exchange.started:
                 raise
-            await call.exchange.write(error_event(error, asked))
+            await call.exchange.write(error_event(call.error, asked))
             await call.exchange.finish()
+            return
         finally:
             if held.outcome is not None:
+                call.pieces = seen.pieces
                 self._watchers.outcome(call, asked, held.outcome)
+        if whole is not None:  # a slow client no longer holds the worker's slot
+            await call.respond(whole.status, whole.body, *whole.headers)
 
     # ---- one try -----------------------------------------------------------------------
 
@@ -126,7 +155,8 @@ class Relay:
         seen: Seen,
         held: Hold,
         attempt: Attempt,
-    ) -> None:
+    ) -> _Whole | None:
+        """Ask one worker; return its answer, unless that was a stream, which is relayed."""
         worker = held.worker
         response = await self._transport.open(
             HttpCall(
@@ -139,21 +169,27 @@ class Relay:
         )
         try:
             kind = response.headers.get("content-type", "").encode("latin-1")
+            if coding := response.headers.get("content-encoding"):
+                raise ParseError(
+                    f"the worker's answer is compressed ({coding}), though it was told not to",
+                    worker_id=worker.id,
+                )
             if response.status >= 300:  # noqa: PLR2004 - HTTP: anything but 2xx
-                await self._refused(call, held, response, attempt)
-            elif kind.startswith(_STREAM):
+                return await self._refused(call, held, response, attempt)
+            if kind.startswith(_STREAM):
                 await self._stream(call, seen, held, response, attempt)
-            else:
-                headers = [(b"content-type", kind), *self._about(call, held), *_passed(response)]
-                await self._whole(call, held, response, attempt, headers)
+                return None
+            if call.exchange.started:
+                raise ParseError("the worker went on with something that is no stream")
+            return await self._whole(call, held, response, attempt)
         finally:
             await response.aclose()
 
     async def _refused(
         self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
-    ) -> None:
-        """Pass on that the worker finds fault with the request; else it is the worker's fault."""
-        body = await _read_all(response, attempt, self._timeout.idle, _ERROR_BYTES)
+    ) -> _Whole:
+        """Return how the worker finds fault with the request; else it is the worker's fault."""
+        body = await read_all(response, attempt, self._timeout.idle, _ERROR_BYTES)
         text = " ".join(body[:500].decode("utf-8", "replace").split())
         error = WorkerError(
             f"the worker answered {response.status}: {text}",
@@ -161,68 +197,72 @@ class Relay:
             body=body[:500],
             worker_id=held.worker.id,
         )
-        if error.at_fault or response.status < 400 or call.exchange.started:  # noqa: PLR2004 - redirects are no answer
+        ours = response.status < 400 or response.status in _OURS  # noqa: PLR2004 - redirects are no answer
+        if error.at_fault or ours or call.exchange.started:
             raise error
-        kind = response.headers.get("content-type", "application/json").encode("latin-1")
-        headers = ((b"content-type", kind), *self._about(call, held), *_passed(response))
         held.ended(error)
         call.error = error
-        await call.respond(response.status, body, *headers)
+        return self._answer(call, held, response, body)
 
     async def _whole(
-        self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt, headers: list[Any]
-    ) -> None:
-        """Pass on an answer that is no stream, once all of it is here."""
+        self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
+    ) -> _Whole:
+        """Return an answer that is no stream, once all of it is here."""
         limit = self._limits.max_answer_bytes
-        body = await _read_all(response, attempt, self._timeout.idle, limit + 1)
+        body = await read_all(response, attempt, self._timeout.idle, limit + 1)
         if len(body) > limit:
             raise ParseError(
                 f"the worker's answer is longer than {limit} bytes",
                 hint="raise limits.max_answer_bytes",
             )
+        if not body or (response.close_delimited and not is_json(body)):
+            raise StreamReadError("the connection closed before the answer's end")
         usage = usage_in(body)
         if usage.completion_tokens:
             held.streamed(usage.completion_tokens)
-        held.succeeded(usage, "stop")
-        await call.respond(response.status, body, *headers)
+        held.succeeded(usage, reason_in(body))
+        return self._answer(call, held, response, body)
+
+    def _answer(self, call: Call, held: Hold, response: HttpResponse, body: bytes) -> _Whole:
+        kind = response.headers.get("content-type", "application/json").encode("latin-1")
+        headers = ((b"content-type", kind), *self._about(call, held), *_passed(response))
+        return _Whole(response.status, body, headers)
 
     async def _stream(
         self, call: Call, seen: Seen, held: Hold, response: HttpResponse, attempt: Attempt
     ) -> None:
         """Pass on a stream, event by event as they come."""
         exchange = call.exchange
-        scan = StreamScan()
+        scan = StreamScan(seen.choices)
         idle = self._timeout.idle
-        while (data := await _next(response, scan)) is not None:
+        while (data := await next_piece(response, scan)) is not None:
             attempt.expect(idle)
             if not data:
                 continue
+            if scan.failed and (not exchange.started or seen.can_go_on):
+                raise WorkerError(scan.last_words, status=200)
             if not exchange.started:
-                await self._begin(call, held, response, scan)
+                await call.start(
+                    200, *_STREAM_HEADERS, *self._about(call, held), *_passed(response)
+                )
             held.streamed(scan.fresh)
             seen.add(data, scan.fresh)
+            seen.writing = True
             await exchange.write(data)
+            seen.writing = False
             if scan.done:
                 break
-        await exchange.finish()
         if scan.failed:
             held.ended(WorkerError(scan.last_words, status=200), scan.usage)
         else:
             held.succeeded(scan.usage, scan.finish_reason)
+        seen.whole = True
+        await exchange.finish()
         await self._let_go(response)
-
-    async def _begin(
-        self, call: Call, held: Hold, response: HttpResponse, scan: StreamScan
-    ) -> None:
-        """Send the head of a stream, now that there is something to send behind it."""
-        if scan.failed:
-            raise WorkerError(scan.last_words, status=200)
-        headers = (*_STREAM_HEADERS, *self._about(call, held), *_passed(response))
-        await call.start(200, *headers)
 
     async def _let_go(self, response: HttpResponse) -> None:
         """Read the end of a body, so that its connection can be used again."""
-        with anyio.move_on_after(_EPILOGUE):
+        with self._scheduler.registry.clock.move_on_after(_EPILOGUE):
             try:
                 while await response.read() is not None:
                     pass
@@ -266,6 +306,8 @@ def _headers_for(worker: Worker, call: Call, *, stream: bool) -> dict[str, str]:
     }
     if key := worker.labels.get("api_key"):
         headers["authorization"] = f"Bearer {key}"
+    if call.trace is not None:
+        headers.update(call.trace)
     return headers
 
 
@@ -275,41 +317,3 @@ def _passed(response: HttpResponse) -> list[tuple[bytes, bytes]]:
         for name in _PASSED
         if (value := response.headers.get(name)) is not None
     ]
-
-
-async def _next(response: HttpResponse, scan: StreamScan) -> bytes | None:
-    """Return what may go on to the client; None when the worker is through.
-
-    Raises:
-        StreamReadError: The stream was cut.
-    """
-    try:
-        chunk = await response.read()
-    except WorkerCommunicationFailed as failure:
-        if scan.ended:  # all of the answer is here; only the end of its body is missing
-            return None
-        raise StreamReadError(failure.message) from failure
-    if chunk is not None:
-        return scan.feed(chunk)
-    rest = scan.flush()
-    # A body whose end can be told from a cut may end without [DONE].
-    if not scan.ended and (response.close_delimited or not scan.events):
-        raise StreamReadError("the connection closed before the stream's end")
-    return rest or None
-
-
-async def _read_all(response: HttpResponse, attempt: Attempt, idle: float, limit: int) -> bytes:
-    """Return the body, or about its first ``limit`` bytes."""
-    first = await response.read()
-    if first is None:
-        return b""
-    attempt.expect(idle)
-    second = await response.read()
-    if second is None:
-        return bytes(first)
-    body = bytearray(first)
-    while second is not None and len(body) < limit:
-        attempt.expect(idle)
-        body += second
-        second = await response.read()
-    return bytes(body)

@@ -6,22 +6,27 @@ and only what matters at the end (usage, the reason for ending) is parsed, once.
 
 from __future__ import annotations
 
+import json
 import re
 
 from rbee_scheduler import Usage
 
 
-__all__ = ["StreamScan", "usage_in"]
+__all__ = ["StreamScan", "reason_in", "usage_in"]
 
-_USAGE = re.compile(rb'"(?:usage|timings)"\s*:\s*\{')
 _INPUT = re.compile(rb'"(?:prompt_tokens|input_tokens|prompt_n)"\s*:\s*(\d+)')
 _OUTPUT = re.compile(rb'"(?:completion_tokens|output_tokens|predicted_n)"\s*:\s*(\d+)')
 _REASON = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]+)"')
-_ERROR = re.compile(rb'(?:^|\n)(?:event: ?error|data: ?\{"error")')
-_DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]")
+_ERROR = re.compile(
+    rb"(?:^|[\r\n])(?:event: ?error|error: ?\{|"
+    rb'data: ?\{\s*"(?:error"\s*:(?!\s*null)|object"\s*:\s*"error"))'
+)
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
 # How the Responses API ends; it has no [DONE].
-_RESPONSE_ENDS = (b"response.completed", b"response.incomplete", b"response.failed")
+_RESPONSE_END = re.compile(
+    rb'(?:(?:^|[\r\n])event: ?|"type"\s*:\s*")response\.(?:completed|incomplete|failed)\b'
+)
 
 # An event that grows beyond this is passed on in pieces.
 LONGEST = 1024 * 1024
@@ -30,21 +35,35 @@ LONGEST = 1024 * 1024
 def usage_in(data: bytes) -> Usage:
     """Return the tokens that an answer says it used; None where it does not.
 
+    The last usage that has numbers counts; llama.cpp's timings stand in for one.
+
     Example:
         >>> usage_in(b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}')
         Usage(prompt_tokens=3, completion_tokens=5)
     """
-    found = None
-    for found in _USAGE.finditer(data):  # noqa: B007 - the last one counts
-        pass
-    if found is None:
-        return Usage()
-    start = found.start()
-    prompt, completion = _INPUT.search(data, start), _OUTPUT.search(data, start)
-    return Usage(
-        prompt_tokens=int(prompt[1]) if prompt else None,
-        completion_tokens=int(completion[1]) if completion else None,
-    )
+    # In a text these marks would have a backslash before their second quote.
+    for mark in (b'"usage"', b'"timings"'):
+        end = len(data)
+        while (start := data.rfind(mark, 0, end)) >= 0:
+            prompt, completion = _INPUT.search(data, start, end), _OUTPUT.search(data, start, end)
+            if prompt or completion:
+                return Usage(
+                    prompt_tokens=int(prompt[1]) if prompt else None,
+                    completion_tokens=int(completion[1]) if completion else None,
+                )
+            end = start
+    return Usage()
+
+
+def reason_in(data: bytes) -> str:
+    """Return the reason for ending that an answer gives; empty when it gives none.
+
+    Example:
+        >>> reason_in(b'{"choices": [{"finish_reason": "length", "index": 0}]}')
+        'length'
+    """
+    reasons = _REASON.findall(data)
+    return reasons[-1].decode() if reasons else ""
 
 
 class StreamScan:
@@ -54,19 +73,28 @@ class StreamScan:
     whole event is kept for the next chunk: a client that is cut off must not be left with half
     an event, behind which the error could not be read.
 
+    Args:
+        choices: How many answers the stream carries; each of them has an end of its own.
+
     Attributes:
         done: Whether ``[DONE]`` was there.
-        events: Events that ended so far.
+        events: Events with data that ended so far, without ``[DONE]``.
         failed: Whether the worker sent an error event.
-        fresh: Events that ended with the last chunk.
+        fresh: Those that ended with the last chunk.
         rest: What was kept.
     """
 
-    __slots__ = ("_last", "_usage", "done", "events", "failed", "fresh", "rest")
+    __slots__ = (
+        "_before", "_choices", "_last", "_older", "_usage", "_words", "done", "events", "failed",
+        "fresh", "rest",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self._last = b""
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
+        # The finish, the usage and [DONE] are three events, and mostly three chunks.
+        self._last = self._before = self._older = b""
         self._usage = b""
+        self._words = b""
         self.rest = b""
         self.done = False
         self.events = 0
@@ -79,36 +107,38 @@ class StreamScan:
         if data.endswith(b"\n\n"):
             self.rest = b""
         else:
-            end = data.rfind(b"\n\n") + 2
-            if end == 1:  # not found; then it may be a server with the other line ends
-                end = data.rfind(b"\r\n\r\n") + 4
-                if end == 3:  # noqa: PLR2004 - not found: -1 + 4
-                    end = len(data) if len(data) > LONGEST else 0
+            end = _end_of_events(data)
             self.rest = data[end:]
             data = data[:end]
             if not data:
                 self.fresh = 0
                 return data
-        self.fresh = data.count(b"\n\n") or data.count(b"\r\n\r\n")
-        self.events += self.fresh
         self._look(data)
         return data
 
     def flush(self) -> bytes:
-        """Return what was kept: the stream has ended as it should."""
-        data, self.rest = self.rest, b""
-        if data:
-            self._look(data)
+        """Return what was kept, unless it is half an event: the stream has ended as it should."""
+        data = self.rest
+        if not data or _is_half(data):
+            return b""
+        self.rest = b""
+        self._look(data)
         return data
 
     def _look(self, data: bytes) -> None:
+        # No raw line break can stand in JSON: these are lines of data, and not text.
+        fresh = data.count(b"\ndata:") + data.startswith(b"data:")
         if b'"usage"' in data or b'"timings"' in data:
             self._usage = data
         if b"[DONE]" in data and _DONE.search(data):
             self.done = True
+            fresh -= 1
         if b"error" in data and _ERROR.search(data):
             self.failed = True
-        self._last = data
+            self._words = data
+        self.fresh = fresh
+        self.events += fresh
+        self._older, self._before, self._last = self._before, self._last, data
 
     @property
     def usage(self) -> Usage:
@@ -118,19 +148,45 @@ class StreamScan:
     @property
     def finish_reason(self) -> str:
         """The worker's reason for ending; empty when it gave none in its last events."""
-        reasons = _REASON.findall(self._usage + self._last)
-        return reasons[-1].decode() if reasons else ""
+        return reason_in(self._tail)
 
     @property
     def ended(self) -> bool:
         """Whether the worker said that it was through."""
         return (
             self.done
-            or bool(self.finish_reason)
-            or any(end in self._last or end in self._usage for end in _RESPONSE_ENDS)
+            or self.failed
+            or (self._choices == 1 and bool(self.finish_reason))
+            or _RESPONSE_END.search(self._tail) is not None
         )
 
     @property
     def last_words(self) -> str:
-        """The last bytes, for an error's message."""
-        return " ".join(self._last[-300:].decode("utf-8", "replace").split())
+        """The worker's error event, for an error's message."""
+        return " ".join(self._words[-300:].decode("utf-8", "replace").split())
+
+    @property
+    def _tail(self) -> bytes:
+        return b"\n".join((self._usage, self._older, self._before, self._last))
+
+
+def _end_of_events(data: bytes) -> int:
+    """Return where the last whole event in ``data`` ends."""
+    for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):  # all that the specification of SSE allows
+        found = data.rfind(end)
+        if found >= 0:
+            return found + len(end)
+    return len(data) if len(data) > LONGEST else 0
+
+
+def _is_half(data: bytes) -> bool:
+    """Return whether an event without a blank line behind it was cut in its middle."""
+    lines = data.splitlines()
+    last = lines[-1] if lines else b""
+    if not last or last.startswith(b":") or _DONE.match(last):
+        return False
+    try:
+        json.loads(last.removeprefix(b"data:"))
+    except ValueError:
+        return True
+    return False
