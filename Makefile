@@ -2,6 +2,7 @@
 #
 #   make demo    route requests to real llama.cpp servers, and kill one of them
 #   make test    run the tests
+#   make serve   one OpenAI API in front of workers: make serve ARGS="--worker URL --worker URL"
 #   make lint    ruff and mypy
 #   make bench   run the benchmarks (bench-peers: beside LiteLLM's router)
 #   make fuzz    fuzz the Rhai engine for a minute (atheris; CPython 3.11)
@@ -14,7 +15,7 @@ PYTHON := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 ARGS :=
 
-.PHONY: demo test lint bench bench-peers fuzz clean
+.PHONY: demo test serve lint bench bench-peers fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -22,6 +23,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	@$(PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
+
+serve: $(VENV)/.serve
+	@exec $(VENV)/bin/rbee-scheduler serve $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(PYTHON) -m ruff check $(ARGS)
@@ -47,9 +51,14 @@ $(VENV)/.demo: $(PROJECTS) tools/setup
 	@sh tools/setup $(VENV) -e './core[demo]' -e ./plugins/simple
 	@touch $@
 
+$(VENV)/.serve: $(PROJECTS) tools/setup
+	@sh tools/setup $(VENV) -e './core[trio]' -e './plugins/gateway[uvloop]' -e ./plugins/script \
+	    -e ./plugins/simple -e ./plugins/strategies
+	@touch $@
+
 $(VENV)/.dev: requirements-dev.txt $(PROJECTS) tools/setup
 	@sh tools/setup $(VENV) -r requirements-dev.txt
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.serve
 
 $(VENV)-peers/.done: core/pyproject.toml tools/setup
 	@sh tools/setup $(VENV)-peers -e './core[testing]' litellm==1.106.2
