@@ -14,7 +14,8 @@ from rbee_scheduler._worker import Worker
 __all__ = ["Decision", "ScheduleResult"]
 
 
-@attrs.frozen
+# Without __slots__, which a frozen class sets with a call each: half the time to make one.
+@attrs.frozen(slots=False)
 class Decision:
     """One answer of the decision pipeline; pure data.
 

@@ -350,11 +350,13 @@ class WorkerRegistry(RegistryQueries):
         if kind is not None:
             self._notify(kind, worker.id, reason)
         # A listener may have changed it again; then that change has been announced.
-        now = self._index.worker(worker.id)
-        if now is worker and worker.free:
+        if self._now(worker) is worker and worker.free:
             self._capacity_listeners.tell(worker)
-            now = self._index.worker(worker.id)
-        return now or worker
+        return self._now(worker) or worker
+
+    def _now(self, worker: Worker) -> Worker | None:
+        self._show_counts()
+        return self._index.worker(worker.id)
 
     def _count(self, entry: Entry, change: int) -> None:
         entry.count(change, self._clock.now())

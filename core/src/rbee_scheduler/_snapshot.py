@@ -23,7 +23,9 @@ TEXT = "text-gen"
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@attrs.frozen
+# Both records without __slots__: a frozen class sets each slot with a call (0.1 us, 14 of them
+# for each decision), and a __dict__ in one go.
+@attrs.frozen(slots=False)
 class FleetView:
     """What the registry shares with every snapshot taken until its next change.
 
@@ -42,7 +44,7 @@ class FleetView:
     catalog: Catalog
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Snapshot(RegistryQueries):
     """All workers at one moment, and the time and chance that go with it.
 

@@ -27,7 +27,7 @@ __all__ = ["HttpCall", "HttpResponse", "HttpxTransport", "Transport"]
 UNWIND_READS = 4096
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class HttpCall:
     """One HTTP request to a worker.
 

@@ -123,6 +123,7 @@ async def _watch(output: Output, url: str, token: str | None, interval: float) -
             before, reading, note = first, first, ""
             while True:
                 columns, rows = screen.size()
+                columns -= 1  # behind the last one some terminals begin a new line
                 view = view_of(before, reading)
                 screen.show(picture(view, url, columns=columns, rows=rows, color=color, note=note))
                 await clock.sleep(interval)

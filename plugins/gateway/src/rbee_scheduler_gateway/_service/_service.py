@@ -33,8 +33,8 @@ FAREWELL: Final = 2.0
 # Options that a running service follows; the others were used up when it started.
 LIVE_OPTIONS: Final = frozenset(
     {
-        "access_log", "cors_origins", "drain_seconds", "mode", "strategy_header", "tokens",
-        "worker_tokens",
+        "access_log", "cors_origins", "drain_seconds", "metrics_models", "metrics_plugin_time",
+        "metrics_workers", "mode", "strategy_header", "tokens", "worker_tokens",
     }
 )  # fmt: skip
 
