@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -49,7 +49,7 @@ class Front:
         received = bytearray()
         async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
             await stream.send(head.encode() + data)
-            with _until_closed():
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 while not (leave and b"data:" in received):
                     received += await stream.receive()
         return Seen(bytes(received))
@@ -60,8 +60,9 @@ class Front:
         numbers = iter(range(total))
 
         async def go_on():
-            for n in numbers:
-                seen.append(await self.ask(body(n) if callable(body) else body, path, **options))
+            for _ in numbers:
+                one = await self.ask(body, path, **options)
+                seen.append(one)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(at_once):
@@ -69,16 +70,8 @@ class Front:
         return seen
 
     async def until_free(self):
-        """Return once no request is under way; nothing here may take longer than 10 s."""
-        with anyio.fail_after(10):
-            while self.in_flight or self.server.active:
-                await anyio.wait_all_tasks_blocked()
-
-
-def _until_closed():
-    from contextlib import suppress
-
-    return suppress(anyio.EndOfStream, anyio.BrokenResourceError)
+        """Return once no request is under way."""
+        await until(lambda: not self.in_flight and not self.server.active)
 
 
 class Seen:
@@ -109,11 +102,11 @@ class Seen:
 
     @property
     def text(self):
-        found = []
-        for event in self.events:
-            for choice in [] if event == b"[DONE]" else event.get("choices", ()):
-                found.append(choice.get("text") or choice.get("delta", {}).get("content") or "")
-        return "".join(found)
+        events = [event for event in self.events if event != b"[DONE]"]
+        choices = [choice for event in events for choice in event.get("choices", ())]
+        return "".join(
+            choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices
+        )
 
     @property
     def kind(self):
@@ -122,8 +115,9 @@ class Seen:
             return str(self.status)
         if not self.whole:
             return "broken"
-        ends = [event for event in self.events if event == b"[DONE]" or "error" in event]
-        if len(ends) != 1 or ends[0] is not self.events[-1]:
+        events = self.events
+        ends = [event for event in events if event == b"[DONE]" or "error" in event]
+        if len(ends) != 1 or ends[0] != events[-1]:
             return "silent" if not ends else "several ends"
         return "ok" if ends[0] == b"[DONE]" else "error event"
 
@@ -139,6 +133,13 @@ def _dechunked(body):
             return b"".join(parts), rest == b"\r\n"
         parts.append(rest[:length])
         body = rest[length + 2 :]
+
+
+async def until(true):
+    """Return once ``true()`` holds; turn after turn, for sockets tell nobody else."""
+    with anyio.fail_after(20):
+        while not true():
+            await anyio.lowlevel.checkpoint()
 
 
 def worker_of(n, url, **fields):
@@ -158,8 +159,14 @@ async def open_front(urls, *, plugins=(), options=None, fields=None, **config):
         load_plugins=lambda _: Plugins(list(plugins)),
     ) as gateway:
         server = Server(gateway.handle)
+        failure = None
         async with anyio.create_task_group() as tasks:
             await tasks.start(server.serve, sockets)
-            yield Front(gateway, server, port)
+            try:
+                yield Front(gateway, server, port)
+            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
+                failure = error
             server.drain()
             server.cut()
+        if failure is not None:
+            raise failure

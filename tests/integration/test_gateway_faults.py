@@ -6,6 +6,7 @@ silently, the vLLM production stack fails 100 of 400 requests when one of four w
 
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from statistics import mean
 
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.usefixtures("nothing_left_to_the_garbage_collector")
 async def four_workers(front, script=SOUND, **options):
     async with AsyncExitStack() as stack:
         workers = [
-            await stack.enter_async_context(FakeWorker(script, model="tiny-bee")) for _ in range(4)
+            await stack.enter_async_context(FakeWorker(script, model="tiny-bee", slots=64))
+            for _ in range(4)
         ]
         options = {"plugins": ["strategies"], "strategy": "round-robin"} | options
         urls = [worker.url for worker in workers]
@@ -100,9 +102,7 @@ async def test_forty_clients_gone_are_forty_cancelled_upstream(front):
     gate = Gate(after=1)
     async with four_workers(front, Script(tokens=TOKENS, gate=gate)) as (workers, at):
         await at.many(40, 40, CHAT, leave=True)
-        with anyio.fail_after(10):
-            while sum(worker.client_gone for worker in workers) < 40:
-                await anyio.wait_all_tasks_blocked()
+        await front.until(lambda: sum(worker.client_gone for worker in workers) >= 40)
         await at.until_free()
         assert sum(worker.client_gone for worker in workers) == 40
         assert at.outcomes == {"cancelled": 40}
@@ -116,8 +116,8 @@ FAULTS_BEFORE = [
     Fault.REDIRECT,
 ]  # fmt: skip
 FAULTS_AT_A_TOKEN = [
-    Fault.CLOSE_MID_STREAM, Fault.RESET_MID_STREAM, Fault.CHUNK_TOO_BIG, Fault.CHUNK_TOO_SMALL,
-    Fault.CHUNK_GARBAGE, Fault.CHUNK_TRUNCATED, Fault.ERROR_IN_STREAM,
+    Fault.CLOSE_MID_STREAM, Fault.RESET_MID_STREAM, Fault.CHUNK_TOO_SMALL, Fault.CHUNK_GARBAGE,
+    Fault.CHUNK_TRUNCATED, Fault.ERROR_IN_STREAM,
 ]  # fmt: skip
 HARMLESS = [
     Fault.INFORMATIONAL, Fault.HTTP_1_0, Fault.CRLF, Fault.CR, Fault.COMMENTS_AND_FIELDS, Fault.BOM,
@@ -161,9 +161,10 @@ async def test_what_is_odd_but_sound_arrives_as_it_is(front):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "most"), [("least-in-flight", 1.0), ("power-of-two", 2.5), ("round-robin", 99)]
+    ("strategy", "least", "most"),
+    [("least-in-flight", 0.0, 1.0), ("power-of-two", 1.0, 2.5), ("round-robin", 2.5, 64.0)],
 )
-async def test_how_even_64_streams_of_mixed_length_are(front, strategy, most):
+async def test_how_even_64_streams_of_mixed_length_are(front, strategy, least, most):
     """Largest minus smallest number of streams at a worker, mean; vllm-router has 2.0 for its
     power of two, smg 6.0 (its figures are in docs/performance.md).
     """
@@ -181,26 +182,18 @@ async def test_how_even_64_streams_of_mixed_length_are(front, strategy, most):
         started = 0
         spreads = []
 
-        async def settle():
-            await anyio.wait_all_tasks_blocked()
-
         async def fill():
             nonlocal started
             while len(gates) < 64:
-                tasks.start_soon(at.ask, CHAT | {"user": str(started)})
+                name = str(started)
                 started += 1
-                known = len(gates)
-                with anyio.fail_after(10):
-                    while len(gates) == known:
-                        await settle()
+                tasks.start_soon(at.ask, CHAT | {"user": name})
+                await front.until(partial(gates.__contains__, name))
 
         await fill()
-        for _ in range(60):
-            for name in rng.sample(sorted(gates), rng.randint(1, 3)):
-                gates.pop(name).release()
-            with anyio.fail_after(10):
-                while at.in_flight != len(gates):
-                    await settle()
+        for _ in range(100):
+            gates.pop(rng.choice(sorted(gates))).release()
+            await front.until(lambda: at.in_flight == len(gates))
             running = [worker.running for worker in workers]
             spreads.append(max(running) - min(running))
             await fill()
@@ -208,4 +201,4 @@ async def test_how_even_64_streams_of_mixed_length_are(front, strategy, most):
             spreads.append(max(running) - min(running))
         for gate in gates.values():
             gate.release()
-    assert mean(spreads) <= most
+    assert least <= mean(spreads) <= most

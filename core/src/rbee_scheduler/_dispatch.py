@@ -97,7 +97,7 @@ class Dispatcher:
                 recovery = moment - self._clock.monotonic()
             pause = max(retry.delay(attempt, self._rng.random()), recovery)
             await life.patience.doze(pause, anyio.Event())
-            life.tried.clear()
+            life.tried = frozenset()
             attempt += 1
 
     async def failed(
@@ -120,8 +120,7 @@ class Dispatcher:
         await life.leave(failure)
         if not at_fault or not can_go_on or life.attempts >= self._retry.max_attempts:
             raise failure
-        life.tried.add(life.worker_id)
-        life.tell("retry", error=failure)
+        life.retried(failure)
 
     def succeeded(self, life: RequestLife) -> None:
         """Note that the request's worker has served it."""

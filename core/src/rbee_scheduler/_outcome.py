@@ -25,7 +25,7 @@ class Usage:
     completion_tokens: int | None = None
 
 
-# No __slots__: a frozen class sets each slot with a call, 0.5 us for all; every request makes one.
+# Both without __slots__, which a frozen class sets with a call each; every request makes them.
 @attrs.frozen(kw_only=True, slots=False)
 class Outcome:
     """How one request ended.

@@ -22,6 +22,10 @@ class Patience:
     Args:
         clock: Source of time.
         ends_at: Monotonic second at which it is too late.
+
+    Attributes:
+        cancelled: Whether `cancel` was called.
+        ends_at: The same.
     """
 
     __slots__ = ("_clock", "_scope", "cancelled", "ends_at")

@@ -86,7 +86,7 @@ class Placement:
         )
         life.decision = decision
         if decision.commands and trace is None:
-            life.outbox.put(decision.commands, snapshot)
+            life.post(decision.commands, snapshot)
         return decision
 
     def place(self, life: RequestLife) -> Reservation | Decision:
