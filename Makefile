@@ -3,6 +3,7 @@
 #   make demo    route requests to real llama.cpp servers, and kill one of them
 #   make test    run the tests
 #   make serve   one OpenAI API in front of workers: make serve ARGS="--worker URL --worker URL"
+#   make workers two real llama.cpp servers to try it on, until Ctrl-C
 #   make lint    ruff and mypy
 #   make bench   run the benchmarks (bench-peers: beside LiteLLM's router)
 #   make fuzz    fuzz the Rhai engine for a minute (atheris; CPython 3.11)
@@ -15,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 PROJECTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 ARGS :=
 
-.PHONY: demo test serve lint bench bench-peers fuzz clean
+.PHONY: demo test serve workers lint bench bench-peers fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -26,6 +27,9 @@ test: $(VENV)/.dev
 
 serve: $(VENV)/.serve
 	@exec $(VENV)/bin/rbee-scheduler serve $(ARGS)
+
+workers: $(VENV)/.demo
+	@exec $(PYTHON) examples/llama_workers.py $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(PYTHON) -m ruff check $(ARGS)

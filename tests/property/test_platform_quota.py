@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rbee_scheduler import Usage
 from rbee_scheduler.testing import VirtualClock
 from rbee_scheduler_platform import Quotas, Tenant
+from rbee_scheduler_platform._gcra import MINUTE, Gcra
 from rbee_scheduler_platform._quota import Booking, Denial, Estimate, QuotaBook
-from rbee_scheduler_platform._quota._gcra import MINUTE, Gcra
 from rbee_scheduler_platform._quota._meters import DAY_MS
 
 
@@ -81,24 +81,121 @@ def test_when_more_fits_is_exact(limit, steps):
     gcra, now = Gcra(limit), 0
     for pause, cost in steps:
         now += pause // 10
-        gcra.take(min(cost, limit), now)
+        gcra.take(cost, now)  # more than the limit, too: what is used is used
         before, more = gcra.remaining(now), gcra.more(now)
-        if gcra.debt(now) <= limit * MINUTE:
-            assert gcra.remaining(now + more) == (before + 1 if more else before)
+        assert gcra.remaining(now + more) == before + 1
+        assert gcra.remaining(now + more - 1) == before
         assert gcra.remaining(now + gcra.reset(now)) == limit
 
 
 @given(steps, st.data())
-def test_what_is_given_back_leaves_what_was_kept(steps, data):
-    """Booking much and giving most back is never stricter than booking little at once."""
+def test_what_is_given_back_at_once_leaves_what_was_kept(steps, data):
     reserved, exact, now = Gcra(1000), Gcra(1000), 0
     for pause, cost in steps:
         now += pause
         extra = data.draw(st.integers(0, 500))
-        reserved.take(cost + extra, now)
+        reserved.give(reserved.take(cost + extra, now), extra, now)
         exact.take(cost, now)
-        reserved.give(extra, now)
         assert reserved.debt(now) == exact.debt(now)
+
+
+class Flow(RuleBasedStateMachine):
+    """A rate against a log of all that was booked and used, summed up over every window.
+
+    Two promises, each the other's opposite: in no window is more used and reserved than burst
+    and rate allow; and what would keep to that is admitted, at once or after Retry-After.
+    """
+
+    @initialize(limit=st.sampled_from([1, 7, 60, 100, 999]))
+    def begin(self, limit):
+        self.clock = VirtualClock(now=1_700_000_000_000.0)
+        self.book = QuotaBook(self.clock)
+        self.tenant = Tenant(id="t", quotas=Quotas(output_tokens_per_minute=limit))
+        self.limit = limit
+        self.log = []  # [us, units]: of each booking, and of what was used beyond one
+        self.open = {}  # booking -> its entry in the log
+
+    @property
+    def now(self):
+        return round(self.clock.monotonic() * 1e6)
+
+    def level(self):
+        """Return what counts now, in units times `MINUTE`: the fullest window that ends now."""
+        total, level = 0, 0
+        for at, units in reversed(self.log):
+            total += units * MINUTE
+            level = max(level, total - (self.now - at) * self.limit)
+        return level
+
+    @rule(part=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5, 1.0]))
+    def request_comes(self, part):
+        units = int(self.limit * part)
+        excess = self.level() + (units - self.limit) * MINUTE
+        answer = self.book.book(self.tenant, f"job{len(self.log)}", Estimate(output_tokens=units))
+        if isinstance(answer, Denial):
+            assert answer.retry_after == -(-excess // self.limit) / 1e6
+        else:
+            assert excess <= 0
+            self.open[answer] = [self.now, units]
+            self.log.append(self.open[answer])
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), part=st.sampled_from([None, 0.0, 0.1, 0.5, 0.9, 1.0, 1.3]))
+    def request_ends(self, data, part):
+        booking = data.draw(st.sampled_from(list(self.open)))
+        entry = self.open.pop(booking)
+        if part is None:
+            entry[1] = 0
+            booking.refund()
+            return
+        used, booked = int(entry[1] * part), entry[1]
+        booking.settle(Usage(prompt_tokens=0, completion_tokens=used))
+        entry[1] = min(used, booked)
+        if used > booked:
+            self.log.append([self.now, used - booked])
+
+    # Whole parts of the minute, so that windows meet exactly; and odd moments.
+    @rule(seconds=st.sampled_from([0.001, 1.0, 6.0, 15.0, 30.0, 60.0, 90.0, 7.123457]))
+    def time_passes(self, seconds):
+        self.clock.advance(seconds)
+
+    @rule(down=st.sampled_from([0.0, 5.0]))
+    def process_dies(self, down):
+        """The log's moments are those of the process that goes on."""
+        plain = json.loads(json.dumps(self.book.snapshot()))
+        entries = {booking.request_id: entry for booking, entry in self.open.items()}
+        before = self.now
+        self.clock = VirtualClock(now=self.clock.now() + down * 1000.0)
+        self.book = QuotaBook(self.clock)
+        self.open = {one: entries[one.request_id] for one in self.book.restore(plain)}
+        for entry in self.log:
+            entry[0] += self.now - before - round(down * 1e6)
+
+    @invariant()
+    def what_is_told_is_what_counts(self):
+        if hasattr(self, "book"):
+            (told,) = self.book.rate_limits(self.tenant)
+            level = self.level()
+            assert told.remaining == max(0, (self.limit * MINUTE - level) // MINUTE)
+            assert told.reset == -(-level // self.limit) / 1e6
+
+    @invariant()
+    def no_more_layers_than_open_requests(self):
+        if hasattr(self, "book"):
+            states = self.book.snapshot()["tenants"]
+            if "t" in states:
+                *_, numbers, heights, _ = states["t"]["output_tokens_per_minute"]["state"]
+                assert len(heights) <= len(self.open) + 1
+                assert numbers == sorted(set(numbers))
+
+
+TestFlow = Flow.TestCase
+TestFlow.settings = settings(
+    max_examples=150,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 
 
 QUOTAS = Quotas(

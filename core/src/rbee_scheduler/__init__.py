@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from rbee_scheduler._settings import SchedulerConfig as SchedulerConfig
     from rbee_scheduler._settings import TimeoutConfig as TimeoutConfig
     from rbee_scheduler._snapshot import Snapshot as Snapshot
+    from rbee_scheduler._stream import WorkerStream as WorkerStream
     from rbee_scheduler._surroundings import Surroundings as Surroundings
     from rbee_scheduler._transport import HttpCall as HttpCall
     from rbee_scheduler._transport import HttpResponse as HttpResponse
@@ -147,6 +148,7 @@ _ROOMS = {
     "_scheduler": "Scheduler",
     "_settings": "LimitsConfig QueueConfig RetryConfig SchedulerConfig TimeoutConfig",
     "_snapshot": "Snapshot",
+    "_stream": "WorkerStream",
     "_surroundings": "Surroundings",
     "_transport": "HttpCall HttpResponse HttpxTransport Transport",
     "_watch": "watch_workers",

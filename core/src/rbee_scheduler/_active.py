@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rbee_scheduler._errors import InvalidRequest
 from rbee_scheduler._life import RequestLife
 
 
-__all__ = ["ActiveRequests", "Running"]
+__all__ = ["ActiveRequests"]
 
 
 class ActiveRequests:
@@ -31,9 +32,37 @@ class ActiveRequests:
     def __iter__(self) -> Iterator[str]:
         return iter(self._lives)
 
-    def running(self, life: RequestLife) -> Running:
-        """Return a block in which a request is found by its id, and no other one has it."""
-        return Running(self._lives, life)
+    def enter(self, life: RequestLife) -> None:
+        """Let a request be found by its id, until it leaves.
+
+        Raises:
+            InvalidRequest: Another request of this id runs.
+        """
+        job_id = life.request.job_id
+        other = self._lives.setdefault(job_id, life)
+        if other is not life:
+            if other.outcome is None:
+                raise InvalidRequest(
+                    f"the job {job_id!r} is running",
+                    place="$.job_id",
+                    hint="give each request its own id",
+                )
+            self._lives[job_id] = life
+
+    def leave(self, life: RequestLife) -> None:
+        """Forget a request."""
+        job_id = life.request.job_id
+        if self._lives.get(job_id) is life:
+            del self._lives[job_id]
+
+    @contextmanager
+    def running(self, life: RequestLife) -> Iterator[None]:
+        """Let a request be found while the block runs. See `enter`."""
+        self.enter(life)
+        try:
+            yield
+        finally:
+            self.leave(life)
 
     def count(self) -> int:
         """Return how many have not ended."""
@@ -51,35 +80,3 @@ class ActiveRequests:
         """Cancel every request."""
         for life in tuple(self._lives.values()):
             life.patience.cancel()
-
-
-class Running:
-    """Lets a request be found while the block runs.
-
-    Raises:
-        InvalidRequest: From entering: another request of this id runs.
-    """
-
-    # No generator: entering and leaving one takes 2 us, and every request does.
-    __slots__ = ("_life", "_lives")
-
-    def __init__(self, lives: dict[str, RequestLife], life: RequestLife) -> None:
-        self._lives = lives
-        self._life = life
-
-    def __enter__(self) -> None:
-        job_id = self._life.request.job_id
-        other = self._lives.setdefault(job_id, self._life)
-        if other is not self._life:
-            if other.outcome is None:
-                raise InvalidRequest(
-                    f"the job {job_id!r} is running",
-                    place="$.job_id",
-                    hint="give each request its own id",
-                )
-            self._lives[job_id] = self._life
-
-    def __exit__(self, *_: object) -> None:
-        job_id = self._life.request.job_id
-        if self._lives.get(job_id) is self._life:
-            del self._lives[job_id]

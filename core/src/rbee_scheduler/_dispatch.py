@@ -59,28 +59,30 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
 
-    async def find(
-        self, life: RequestLife, *, prefer: str = "", after: SchedulerError | None = None
-    ) -> Reservation | Decision:
+    def find(self, life: RequestLife, *, prefer: str = "") -> Reservation | Decision:
         """Return a worker's slot, or why the request must wait.
 
         Args:
             life: The request.
             prefer: Worker to try first.
-            after: How the try before this one failed.
 
         Raises:
             SchedulerError: It can't be served, now or by waiting.
         """
-        if after is not None:
-            return await self._again(life, after)
         return self._placement.place_on(life, prefer) if prefer else self._placement.place(life)
 
-    async def _again(self, life: RequestLife, failure: SchedulerError) -> Reservation | Decision:
+    async def again(self, life: RequestLife, failure: SchedulerError) -> Reservation | Decision:
         """Return a worker's slot, or why to wait, for a request that has failed.
 
         Another worker is tried at once; coming back to one that failed takes a pause, and
         when nobody else is up, the pause lasts until one of them may be back.
+
+        Args:
+            life: The request.
+            failure: How the try before this one failed.
+
+        Raises:
+            SchedulerError: It can't be served, now or by waiting.
         """
         retry = self._retry
         attempt = life.attempts + 1

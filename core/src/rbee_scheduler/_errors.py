@@ -248,9 +248,11 @@ class WorkerError(SchedulerError):
         """Whether the worker is at fault, so that another one may succeed.
 
         408, 425, 429 and 5xx say something about the worker's state; any other 4xx is
-        about the request, and would be the same everywhere.
+        about the request, and would be the same everywhere. So is 501: llama.cpp answers it
+        to embeddings, and a client that asks for them must not have workers left alone.
         """
-        return self.status in {408, 425, 429} or not 400 <= self.status < 500  # noqa: PLR2004 - HTTP's own classes
+        about_request = 400 <= self.status < 500 or self.status == 501  # noqa: PLR2004 - HTTP's own
+        return self.status in {408, 425, 429} or not about_request
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data, with the worker's status where it has one."""

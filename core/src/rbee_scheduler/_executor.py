@@ -127,7 +127,10 @@ class Executor:
                 await life.admit(self._registry.snapshot)
                 failure: SchedulerError | None = None
                 while True:
-                    placed = await self._dispatcher.find(life, prefer=prefer, after=failure)
+                    if failure is None:
+                        placed = self._dispatcher.find(life, prefer=prefer)
+                    else:
+                        placed = await self._dispatcher.again(life, failure)
                     if isinstance(placed, Decision):
                         job, position = self._waiting.enqueue(life, placed)
                         try:

@@ -24,16 +24,19 @@ class Hives:
     Args:
         index: Where pools are published.
         time_limit: Seconds without a heartbeat after which a pool is offline.
+
+    Attributes:
+        expiry: When each pool falls silent.
     """
 
-    __slots__ = ("_expiry", "_index", "_owners", "_slots", "_time_limit")
+    __slots__ = ("_index", "_owners", "_slots", "_time_limit", "expiry")
 
     def __init__(self, index: FleetIndex, time_limit: float) -> None:
         self._index = index
         self._time_limit = time_limit
         self._slots: dict[str, int] = {}
         self._owners: dict[str, str] = {}  # worker id -> hive id
-        self._expiry = Alarms()
+        self.expiry = Alarms()
 
     def check(self, heartbeat: HiveHeartbeat) -> None:
         """Refuse a heartbeat that speaks for another hive's worker.
@@ -80,7 +83,7 @@ class Hives:
             cached_models=heartbeat.cached_models,
         )
         self._put(pool)
-        self._expiry.set(hive_id, monotonic + self._time_limit)
+        self.expiry.set(hive_id, monotonic + self._time_limit)
         self._owners.update(dict.fromkeys(pool.worker_ids, hive_id))
         if before is None or before.worker_ids == pool.worker_ids:
             return pool, []
@@ -97,7 +100,7 @@ class Hives:
 
     def tick(self, monotonic: float) -> None:
         """Notice which pools have fallen silent."""
-        for hive_id in self._expiry.pop_due(monotonic):
+        for hive_id in self.expiry.pop_due(monotonic):
             pool = self._index.pool(hive_id)
             if pool is not None:
                 self._put(attrs.evolve(pool, status="offline"))

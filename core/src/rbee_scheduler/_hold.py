@@ -8,10 +8,12 @@ when that fails, and an outcome, exactly once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
+import attrs
+
+from rbee_scheduler._active import ActiveRequests
 from rbee_scheduler._attempt import Attempt
 from rbee_scheduler._clock import Clock
 from rbee_scheduler._decision import Decision
@@ -23,11 +25,35 @@ from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._reservation import Reservation
 from rbee_scheduler._settings import TimeoutConfig
+from rbee_scheduler._timekeeper import Timekeeper
 from rbee_scheduler._waiting import WaitingRoom
 from rbee_scheduler._worker import Worker
 
 
-__all__ = ["Hold"]
+__all__ = ["Desk", "Hold"]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Desk:
+    """What all holds of a scheduler use.
+
+    Attributes:
+        dispatcher: Finds workers.
+        waiting: Where requests wait when none is free.
+        registry: Its catalog knows the worker's name for a model.
+        active: Lets `Scheduler.cancel` find requests.
+        clock: Source of time.
+        timekeeper: Ends attempts in time, where it runs.
+        timeout: Time limits.
+    """
+
+    dispatcher: Dispatcher
+    waiting: WaitingRoom
+    registry: WorkerRegistry
+    active: ActiveRequests
+    clock: Clock
+    timekeeper: Timekeeper
+    timeout: TimeoutConfig
 
 
 class Hold:
@@ -38,44 +64,22 @@ class Hold:
 
     Args:
         life: The request, not yet admitted.
-        dispatcher: Finds workers.
-        waiting: Where it waits when none is free.
-        registry: Its catalog knows the worker's name for the model.
-        clock: Source of time.
-        timeout: Time limits.
-        running: Lets `Scheduler.cancel` find it.
+        desk: What all holds use.
         on_queued: Told the request's place in the queue when it must wait.
 
     Raises:
         SchedulerError: From entering: why no worker serves it.
     """
 
-    __slots__ = (
-        "_clock", "_dispatcher", "_entered", "_error", "_life", "_on_queued", "_registry",
-        "_running", "_succeeded", "_timeout", "_waiting", "worker",
-    )  # fmt: skip
+    __slots__ = ("_desk", "_entered", "_error", "_life", "_on_queued", "_succeeded", "worker")
 
     worker: Worker
 
     def __init__(
-        self,
-        life: RequestLife,
-        dispatcher: Dispatcher,
-        waiting: WaitingRoom,
-        registry: WorkerRegistry,
-        *,
-        clock: Clock,
-        timeout: TimeoutConfig,
-        running: AbstractContextManager[None],
-        on_queued: Callable[[int], None] | None = None,
+        self, life: RequestLife, desk: Desk, on_queued: Callable[[int], None] | None = None
     ) -> None:
         self._life = life
-        self._dispatcher = dispatcher
-        self._waiting = waiting
-        self._registry = registry
-        self._clock = clock
-        self._timeout = timeout
-        self._running = running
+        self._desk = desk
         self._on_queued = on_queued
         self._entered = False
         self._succeeded = False
@@ -84,13 +88,13 @@ class Hold:
     async def __aenter__(self) -> Self:
         if self._entered:
             raise RuntimeError("a hold is entered once; make another one with Scheduler.hold")
-        self._running.__enter__()
+        self._desk.active.enter(self._life)
         self._entered = True
         try:
-            await self._life.admit(self._registry.snapshot)
+            await self._life.admit(self._desk.registry.snapshot)
             await self._next(None)
         except BaseException as error:
-            await self._end(error)
+            await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 
@@ -100,7 +104,17 @@ class Hold:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._end(error)
+        life, desk = self._life, self._desk
+        succeeded = error is None and self._error is None and self._succeeded
+        failure = None if succeeded else self._error or _as_outcome(error)
+        try:
+            if succeeded:
+                desk.registry.report_success(life.worker_id)
+        finally:  # whoever listens to the registry may raise
+            try:
+                await life.finish(failure)
+            finally:
+                desk.active.leave(life)
 
     # ---- what is held --------------------------------------------------------------------
 
@@ -112,7 +126,7 @@ class Hold:
     @property
     def model(self) -> str:
         """The worker's own name for the model."""
-        return self._registry.catalog.known_as(self._life.request.model, self.worker.models)
+        return self._desk.registry.catalog.known_as(self._life.request.model, self.worker.models)
 
     @property
     def strategy(self) -> str:
@@ -138,8 +152,9 @@ class Hold:
             seconds: Until the first piece must be there; None: ``timeout.first_token``. Say
                 `Attempt.expect` when something came.
         """
-        limit = self._timeout.first_token if seconds is None else seconds
-        return Attempt(self._life.patience, self._clock, limit, self._silent)
+        desk = self._desk
+        limit = desk.timeout.first_token if seconds is None else seconds
+        return Attempt(self._life.patience, desk.clock, limit, self._silent, desk.timekeeper)
 
     def streamed(self, tokens: int) -> None:
         """Note that ``tokens`` tokens came, as far as they can be told from the stream."""
@@ -178,49 +193,36 @@ class Hold:
         if not isinstance(failure, RETRYABLE):  # the request's own end, not the worker's fault
             raise failure
         failure.worker_id = failure.worker_id or self._life.worker_id
-        await self._dispatcher.failed(self._life, failure, can_go_on=can_go_on)
+        await self._desk.dispatcher.failed(self._life, failure, can_go_on=can_go_on)
         await self._next(failure)
 
     # ---- inside --------------------------------------------------------------------------
 
     async def _next(self, after: SchedulerError | None) -> None:
         """Hold a worker's slot, for which plugins have prepared."""
-        life = self._life
+        life, dispatcher = self._life, self._desk.dispatcher
         while True:
-            placed = await self._find(after)
+            placed = dispatcher.find(life) if after is None else await dispatcher.again(life, after)
+            if isinstance(placed, Decision):
+                placed = await self._wait(placed)
             try:
                 await life.take(placed)
             except PluginError as failure:
-                await self._dispatcher.failed(life, failure)
+                await dispatcher.failed(life, failure)
                 after = failure
             else:
                 self.worker = placed.worker
                 return
 
-    async def _find(self, after: SchedulerError | None) -> Reservation:
-        placed = await self._dispatcher.find(self._life, after=after)
-        if not isinstance(placed, Decision):
-            return placed
-        job, position = self._waiting.enqueue(self._life, placed)
+    async def _wait(self, decision: Decision) -> Reservation:
+        waiting = self._desk.waiting
+        job, position = waiting.enqueue(self._life, decision)
         try:
             if self._on_queued is not None:
                 self._on_queued(position)
-            return await self._waiting.wait(job)
+            return await waiting.wait(job)
         finally:
-            self._waiting.withdraw(job)
-
-    async def _end(self, error: BaseException | None) -> None:
-        life = self._life
-        succeeded = error is None and self._error is None and self._succeeded
-        failure = None if succeeded else self._error or _as_outcome(error)
-        try:
-            if succeeded:
-                self._dispatcher.succeeded(life)
-        finally:  # whoever listens to the registry may raise
-            try:
-                await life.finish(failure)
-            finally:
-                self._running.__exit__(None, None, None)
+            waiting.withdraw(job)
 
     def _silent(self) -> SchedulerError:
         return WorkerTimeout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -61,14 +62,18 @@ class FleetIndex:
 
     A change of load touches two chunks; only a change of models or capabilities
     touches the other indexes.
+
+    Attributes:
+        protocols: How many workers speak each protocol; those that none speaks are not there.
     """
 
     __slots__ = (
         "_by_capability", "_by_model", "_free", "_order", "_pool_order", "_pools", "_reloaded",
-        "_usable", "_view", "_workers",
+        "_usable", "_view", "_workers", "protocols",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.protocols: Counter[str] = Counter()
         self._workers: BucketMap[str, Worker] = BucketMap()
         self._order: OrderedSlots[str] = OrderedSlots()
         self._free: _Groups[tuple[str, str], Worker] = _Groups()
@@ -93,6 +98,8 @@ class FleetIndex:
         old = self._workers.get(worker.id)
         self._view = None
         self._workers.set(worker.id, worker)
+        if old is None or old.protocol != worker.protocol:
+            self._speaks(old, worker)
         if old is None:
             self._order.set(slot, worker.id)
         elif old.models == worker.models and old.capabilities == worker.capabilities:
@@ -120,6 +127,7 @@ class FleetIndex:
             self._view = None
             self._workers.remove(worker_id)
             self._order.remove(slot)
+            self._speaks(old, None)
             self._forget(slot, old)
 
     def put_pool(self, slot: int, pool: Pool) -> None:
@@ -175,6 +183,15 @@ class FleetIndex:
                 self._usable.set(_tasks(worker), slot, worker.id)
             else:
                 self._usable.remove(_tasks(old), slot)
+
+    def _speaks(self, old: Worker | None, new: Worker | None) -> None:
+        """Count the protocol of a worker that came, changed it or left."""
+        if new is not None:
+            self.protocols[new.protocol] += 1
+        if old is not None:
+            self.protocols[old.protocol] -= 1
+            if not self.protocols[old.protocol]:
+                del self.protocols[old.protocol]
 
     def _forget(self, slot: int, old: Worker) -> None:
         self._by_model.remove(old.models, slot)

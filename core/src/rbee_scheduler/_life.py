@@ -9,7 +9,7 @@ shields; then the hook that waits is left, and everything after it is still done
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -69,6 +69,7 @@ class RequestLife:
         request: The request, its model canonical.
         chain: The hooks of its strategy.
         patience: How long it may take.
+        began_at: Monotonic second at which it came.
         clock: Source of time.
         observer: Who is told.
         hook_timeout: Seconds a life-cycle hook may take.
@@ -84,13 +85,13 @@ class RequestLife:
     outbox: Outbox | None = None
     outcome: Outcome | None = None
     queued_seconds = 0.0
-    tried: Set[str] = frozenset()
+    tried: frozenset[str] = frozenset()
     usage = Usage()
     worker_id = ""
     _charges: tuple[tuple[Call, Charge], ...] = ()
     _meters: tuple[tuple[Call, Callable[[int], None]], ...] = ()
     _ran = False  # a worker was about to get it
-    _ready: Set[tuple[str, str]] = frozenset()  # whose rbee_reserve returned
+    _ready: frozenset[tuple[str, str]] = frozenset()  # whose rbee_reserve returned
     _reservation: Reservation | None = None
 
     def __init__(
@@ -99,6 +100,7 @@ class RequestLife:
         chain: Chain,
         *,
         patience: Patience,
+        began_at: float,
         clock: Clock,
         observer: Observer,
         hook_timeout: float,
@@ -109,6 +111,8 @@ class RequestLife:
         self.patience = patience
         self._clock = clock
         self._observer = observer
+        # Looked at before each `tell`, whose arguments cost more than a look.
+        self._audience = observer.listeners.subscribed
         self._hook_timeout = hook_timeout
         self._quiet = quiet
         self._admitted_at = began_at
@@ -140,7 +144,7 @@ class RequestLife:
                 if denied is not None:
                     self._refund()
                     raise denied
-        if self.heard:
+        if self._audience or self.chain.on_event:
             self.tell("admitted")
 
     async def _check(self, call: Call, seen: Snapshot) -> SchedulerError | None:
@@ -189,7 +193,7 @@ class RequestLife:
         self._reservation = reservation
         self.worker_id = worker.id
         self.attempts += 1
-        if self.heard:
+        if self._audience or self.chain.on_event:
             self.tell("scheduled", strategy=self.decision.strategy)
         if self.outbox:
             await self.outbox.send()
@@ -207,18 +211,17 @@ class RequestLife:
                 raise error from error.__cause__
             if isinstance(answer, Deny):
                 raise answer.as_error()
-            self._ready = {*self._ready, (call.plugin, call.strategy)}
+            self._ready |= {(call.plugin, call.strategy)}
         self._ran = True
 
     async def leave(self, error: SchedulerError | None) -> None:
         """Give the worker's slot back, and let plugins clean up, in reverse order."""
         reservation, self._reservation = self._reservation, None
-        if reservation is None:
-            return
-        # The slot first: what a plugin does may take time, and must not hold it.
-        reservation.release()
-        if self.chain.release:
-            await self._let_clean_up(reservation.worker, error)
+        if reservation is not None:
+            # The slot first: what a plugin does may take time, and must not hold it.
+            reservation.release()
+            if self.chain.release:
+                await self._let_clean_up(reservation.worker, error)
 
     async def _let_clean_up(self, worker: Worker, error: SchedulerError | None) -> None:
         ready, self._ready = self._ready, frozenset()
@@ -269,19 +272,14 @@ class RequestLife:
                 else:
                     self._refund()
             if not self._quiet:
-                self._observer.outcomes[outcome.kind] += 1
-                if self.heard:
+                self._observer.count("outcome", outcome)
+                if self._audience or self.chain.on_event:
                     self.tell("outcome", error=error, outcome=outcome)
         return outcome
 
-    @property
-    def heard(self) -> bool:
-        """Whether anybody is to be told of its steps."""
-        return not self._quiet and bool(self.chain.on_event or self._observer.listeners)
-
     def tell(self, kind: Any, **details: Any) -> None:
-        """Tell plugins and listeners of a step, where somebody wants to hear of it."""
-        if self.heard:
+        """Tell plugins and listeners of a step, unless the life is a quiet one."""
+        if not self._quiet and (self._audience or self.chain.on_event):
             event = RequestEvent(
                 kind=kind,
                 job_id=self.request.job_id,
@@ -295,9 +293,9 @@ class RequestLife:
 
     def retried(self, failure: SchedulerError) -> None:
         """Note that another worker is tried, and not the one that failed."""
-        self.tried = {*self.tried, self.worker_id}
+        self.tried |= {self.worker_id}
         if not self._quiet:
-            self._observer.retries += 1
+            self._observer.count("retry", None)
         self.tell("retry", error=failure)
 
     def post(self, commands: Iterable[PoolCommand], snapshot: Snapshot) -> None:
@@ -310,7 +308,7 @@ class RequestLife:
         """Note that text came: ``tokens`` tokens, as far as one can tell without a tokenizer."""
         if self.first_token_at is None:
             self.first_token_at = self._clock.monotonic()
-            if self.heard:
+            if self._audience or self.chain.on_event:
                 self.tell("first_token")
         for call, meter in self._meters:
             try:

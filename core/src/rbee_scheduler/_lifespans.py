@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from types import TracebackType
 from typing import Any
 
 from rbee_scheduler._observe import Observer
@@ -31,15 +32,33 @@ async def enter_lifespans(
                 observer.plugin_failed(call.failure(problem))
             else:
                 if beside is not None:
-                    entered.push_async_callback(_leave, beside, call, observer)
+                    entered.push_async_exit(_Beside(beside, call, observer).leave)
         # Cancelled on the way here, those entered so far are left; from now on the caller does it.
         return entered.pop_all()
 
 
-async def _leave(beside: Any, call: Call, observer: Observer) -> None:
-    try:
+class _Beside:
+    """What a plugin runs beside a scheduler, entered."""
+
+    def __init__(self, beside: Any, call: Call, observer: Observer) -> None:
+        self._beside = beside
+        self._call = call
+        self._observer = observer
+
+    async def leave(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave it; a failure is named and counted."""
         # Without the block's exception: a task group would hand it on wrapped in a group, and
-        # users of the scheduler would see other exceptions with a plugin than without.
-        await beside.__aexit__(None, None, None)
-    except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
-        observer.plugin_failed(call.failure(problem))
+        # users of the scheduler would see other exceptions with a plugin than without. But with
+        # a cancellation: a task group that is not told of it raises another one, and of two in
+        # one stack contextlib makes a ring, in which anyio's asyncio side looks for the end.
+        cancelled = error is not None and not isinstance(error, Exception)
+        told = (kind, error, traceback) if cancelled else (None, None, None)
+        try:
+            await self._beside.__aexit__(*told)
+        except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
+            self._observer.plugin_failed(self._call.failure(problem))

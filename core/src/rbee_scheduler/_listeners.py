@@ -19,6 +19,9 @@ class Listeners(Generic[T]):
     told no more, not even of the event at hand. What one raises goes to whoever caused
     the event, and those behind it are not told.
 
+    Attributes:
+        subscribed: The functions by the number of their subscription; the same object always.
+
     Example:
         >>> listeners: Listeners[str] = Listeners()
         >>> unsubscribe = listeners.add(print)
@@ -28,14 +31,14 @@ class Listeners(Generic[T]):
         >>> listeners.tell("another one")
     """
 
-    __slots__ = ("_numbers", "_subscribed")
+    __slots__ = ("_numbers", "subscribed")
 
     def __init__(self) -> None:
-        self._subscribed: dict[int, Callable[[T], None]] = {}
+        self.subscribed: dict[int, Callable[[T], None]] = {}
         self._numbers = count()
 
     def __len__(self) -> int:
-        return len(self._subscribed)
+        return len(self.subscribed)
 
     def add(self, listener: Callable[[T], None]) -> Callable[[], None]:
         """Tell ``listener`` from now on.
@@ -44,16 +47,16 @@ class Listeners(Generic[T]):
             A function that ends the subscription; calling it again does nothing.
         """
         number = next(self._numbers)
-        self._subscribed[number] = listener
+        self.subscribed[number] = listener
 
         def unsubscribe() -> None:
-            self._subscribed.pop(number, None)
+            self.subscribed.pop(number, None)
 
         return unsubscribe
 
     def tell(self, event: T) -> None:
         """Call each listener with ``event``."""
-        for number in tuple(self._subscribed):
-            listener = self._subscribed.get(number)
+        for number in tuple(self.subscribed):
+            listener = self.subscribed.get(number)
             if listener is not None:
                 listener(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -113,11 +114,15 @@ class Alarms:
     Moving a moment later costs nothing: the heap keeps the old entry and looks again
     when that comes up. A fleet of 100,000 that all send heartbeats thus costs one heap
     entry per worker and interval, not one per heartbeat.
+
+    Attributes:
+        earliest: A moment before which nothing is due.
     """
 
-    __slots__ = ("_due", "_heap", "_queued")
+    __slots__ = ("_due", "_heap", "_queued", "earliest")
 
     def __init__(self) -> None:
+        self.earliest = math.inf
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._queued: dict[str, float] = {}  # name -> its entry in the heap that counts
@@ -159,8 +164,10 @@ class Alarms:
                 due.append(name)
             else:
                 self._push(name, moment)
+        self.earliest = self._heap[0][0] if self._heap else math.inf
         return due
 
     def _push(self, name: str, moment: float) -> None:
         heapq.heappush(self._heap, (moment, name))
         self._queued[name] = moment
+        self.earliest = self._heap[0][0]

@@ -12,6 +12,7 @@ import attrs
 from rbee_scheduler._errors import PluginError
 from rbee_scheduler._events import RequestEvent, WorkerEvent
 from rbee_scheduler._listeners import Listeners
+from rbee_scheduler._outcome import Outcome
 from rbee_scheduler._plugins import Call, Chain
 from rbee_scheduler._snapshot import Snapshot
 
@@ -74,6 +75,13 @@ class Observer:
             self.logger.warning("%s", error, exc_info=error.__cause__)
         elif count & (count - 1) == 0:
             self.logger.warning("%s [failed %d times so far]", error, count)
+
+    def count(self, kind: str, outcome: Outcome | None) -> None:
+        """Count a step in a request's life."""
+        if outcome is not None:
+            self.outcomes[outcome.kind] += 1
+        elif kind == "retry":
+            self.retries += 1
 
     def listen(self, listener: Callable[[RequestEvent], None]) -> Callable[[], None]:
         """Tell ``listener`` of each step of each request's life; return what ends that."""

@@ -35,6 +35,8 @@ __all__ = ["decide"]
 # Candidates named in a decision: as many as a request makes attempts by default.
 ORDER_LENGTH = 5
 
+_NO_SCORES: Mapping[str, float] = MappingProxyType({})
+
 
 def decide(
     request: InferenceRequest,
@@ -265,8 +267,9 @@ class _Deciding:
         """Ask the selectors; without an answer take the best scored."""
         kept = self.kept
         if chain.select_worker:
-            named = () if totals is None else zip(self.ids, totals, strict=True)
-            scores = MappingProxyType(dict(named))  # shown to all selectors, so read only
+            scores = _NO_SCORES  # shown to all selectors, so read only
+            if totals is not None:
+                scores = MappingProxyType(dict(zip(self.ids, totals, strict=True)))
             for call in chain.select_worker:
                 try:
                     answer = call.function(self.request, kept, scores, self.snapshot)
@@ -300,8 +303,11 @@ class _Deciding:
         if len(answer) == 1 and isinstance(answer[0], str):
             return Decision("dispatch", strategy, call.plugin, self.candidate(answer[0]))
         # Each once: a worker that failed is not its own fall-back.
-        workers = [self.candidate(worker_id) for worker_id in dict.fromkeys(answer[:ORDER_LENGTH])]
-        return self.dispatch(strategy, call.plugin, workers)
+        ids = list(dict.fromkeys(answer[:ORDER_LENGTH]))
+        # Among a few, one look at all of them is cheaper than the checks of each that is named.
+        few = {w.id: w for w in self.kept} if len(self.kept) <= ORDER_LENGTH else {}
+        workers = [few.get(worker_id) or self.candidate(worker_id) for worker_id in ids]
+        return Decision("dispatch", strategy, call.plugin, workers[0], tuple(ids[1:]))
 
     def candidate(self, worker_id: Any) -> Worker:
         """Return the candidate called ``worker_id``, without searching among them."""

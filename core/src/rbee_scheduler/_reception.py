@@ -78,7 +78,8 @@ class Reception:
                     hint=f"there are: {', '.join(self._plugins.strategies)}",
                 )
             chain = self._plugins.chain(request.strategy)
-        now = self._clock.now()
+        clock = self._clock
+        now = clock.now()
         model = self._registry.catalog.resolve(request.model)
         if model != request.model or not request.created_at:
             request = request.changed(model=model, created_at=request.created_at or now)
@@ -86,11 +87,13 @@ class Reception:
         deadline = request.deadline_at(request.created_at)
         if deadline is not None:
             seconds = min(seconds, (deadline - now) / 1000.0)
+        began_at = clock.monotonic()
         return RequestLife(
             request,
             chain,
-            patience=Patience(self._clock, self._clock.monotonic() + seconds),
-            clock=self._clock,
+            patience=Patience(clock, began_at + seconds),
+            began_at=began_at,
+            clock=clock,
             observer=self._observer,
             hook_timeout=limits.hook_timeout,
             quiet=quiet,

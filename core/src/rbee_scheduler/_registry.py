@@ -11,7 +11,7 @@ A registry belongs to one event loop; its methods neither block nor wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from rbee_scheduler._catalog import Catalog
@@ -90,6 +90,11 @@ class WorkerRegistry(RegistryQueries):
     def catalog(self) -> Catalog:
         """What is known of the models."""
         return self._catalog
+
+    @property
+    def protocols(self) -> Collection[str]:
+        """The protocols that its workers speak, whatever their state; it stays current."""
+        return self._index.protocols
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Take another catalog: names that it knows lead to workers from now on."""
@@ -303,11 +308,15 @@ class WorkerRegistry(RegistryQueries):
     def tick(self) -> None:
         """Notice silence and the end of pauses: what time alone has changed."""
         now = self._clock.monotonic()
-        self._hives.tick(now)
-        for worker_id in self._expiry.pop_due(now):
-            self._expire(worker_id)
-        for worker_id in self._cooling.pop_due(now):
-            self._cooled(worker_id)
+        # Each decision ticks, and nearly always nothing is due.
+        if self._hives.expiry.earliest <= now:
+            self._hives.tick(now)
+        if self._expiry.earliest <= now:
+            for worker_id in self._expiry.pop_due(now):
+                self._expire(worker_id)
+        if self._cooling.earliest <= now:
+            for worker_id in self._cooling.pop_due(now):
+                self._cooled(worker_id)
 
     def next_recovery(self) -> float | None:
         """Return the monotonic second at which a paused worker may come back, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -96,7 +97,10 @@ class InferenceRequest:
     model: str = attrs.field(validator=check.non_empty)
     prompt: str = attrs.field(default="", repr=False, validator=_prompt_is_text)
     messages: tuple[Mapping[str, Any], ...] = attrs.field(
-        default=(), converter=as_tuple, repr=False, validator=check.listed(Mapping, "messages")
+        default=(),
+        converter=as_tuple,
+        repr=False,
+        validator=check.listed((dict, Mapping), "messages"),
     )
     max_tokens: int = attrs.field(default=256, validator=check.integer(at_least=1))
     temperature: float = attrs.field(default=0.7, validator=check.number(at_least=0))
@@ -183,17 +187,20 @@ class InferenceRequest:
         object.__setattr__(copy, "__dict__", self.__dict__ | changes)
         return copy
 
-    def checked(self, **changes: Any) -> InferenceRequest:
+    def checked(
+        self, sound: Mapping[str, Any] = MappingProxyType({}), /, **changes: Any
+    ) -> InferenceRequest:
         """Return a copy with ``changes``, each of them checked; the rest is known to be sound.
 
         Args:
+            sound: Values of fields that need no check.
             **changes: Values of fields.
 
         Raises:
             UnprocessableRequest: One is out of range; the error names it.
             TypeError: There is no such field.
         """
-        copy = self.changed()
+        copy = self.changed(**sound)
         values = copy.__dict__
         fields = _fields()
         for name, value in changes.items():

@@ -23,7 +23,7 @@ from rbee_scheduler._event_stream import EventStream
 from rbee_scheduler._events import Error, RequestEvent, WorkerEvent
 from rbee_scheduler._executor import Executor
 from rbee_scheduler._explain import Explanation, explain_decision
-from rbee_scheduler._hold import Hold
+from rbee_scheduler._hold import Desk, Hold
 from rbee_scheduler._lifespans import enter_lifespans
 from rbee_scheduler._observe import Observer, SchedulerStatistics
 from rbee_scheduler._outcome import Outcome
@@ -33,6 +33,7 @@ from rbee_scheduler._reception import Reception
 from rbee_scheduler._registry import WorkerRegistry
 from rbee_scheduler._request import InferenceRequest
 from rbee_scheduler._settings import SchedulerConfig
+from rbee_scheduler._timekeeper import Timekeeper
 from rbee_scheduler._trace import Trace
 from rbee_scheduler._transport import HttpxTransport, Transport
 from rbee_scheduler._waiting import WaitingRoom
@@ -110,16 +111,31 @@ class Scheduler:
             clock=self._clock,
         )
         self._active = ActiveRequests()
-        self._lifespans: AsyncExitStack | None = None
+        self._timekeeper = Timekeeper(self._clock)
+        self._desk = Desk(
+            dispatcher=self._dispatcher,
+            waiting=self._waiting,
+            registry=registry,
+            active=self._active,
+            clock=self._clock,
+            timekeeper=self._timekeeper,
+            timeout=self.config.timeout,
+        )
+        self._beside: AsyncExitStack | None = None
         self._subscriptions = [
             registry.subscribe(self._waiting.worker_changed),
             registry.subscribe(self._worker_event),
         ]
 
     async def __aenter__(self) -> Self:
-        self._lifespans = await enter_lifespans(
-            self.plugins.lifespans, self.registry, self._observer
-        )
+        async with AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            await tasks.start(self._timekeeper.run)
+            lifespans = self.plugins.lifespans
+            entered = await enter_lifespans(lifespans, self.registry, self._observer)
+            stack.push_async_exit(entered.__aexit__)
+            self._beside = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -128,12 +144,16 @@ class Scheduler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lifespans, self._lifespans = self._lifespans, None
+        beside, self._beside = self._beside, None
         try:
             await self.aclose()
         finally:
-            if lifespans is not None:
-                await lifespans.aclose()
+            # Without the block's exception, which the task group would wrap in a group; a
+            # cancellation it must be told of.
+            if beside is not None:
+                cancelled = error is not None and not isinstance(error, Exception)
+                told = (kind, error, traceback) if cancelled else (None, None, None)
+                await beside.__aexit__(*told)
 
     async def aclose(self) -> None:
         """Cancel all requests, close all connections, stop listening to the registry."""
@@ -198,15 +218,23 @@ class Scheduler:
         finally:
             await life.finish(Cancelled("it was only a question"))
 
-    def explain(self, request: InferenceRequest) -> Explanation:
+    def explain(
+        self, request: InferenceRequest, *, filter_workers: Callable[..., Any] | None = None
+    ) -> Explanation:
         """Return what would become of ``request`` now, and why. Changes nothing.
 
         Runs the shipped decision on a snapshot; quota checks are not asked.
+
+        Args:
+            request: The request.
+            filter_workers: As for `hold`.
 
         Raises:
             InvalidRequest: It can't be served by anyone.
         """
         life = self._reception.receive(request, quiet=True)
+        if filter_workers is not None:
+            life.chain = life.chain.with_filter(filter_workers)
         snapshot = self._placement.snapshot(peek=True)
         trace = Trace()
         decision = self._placement.decide(life, snapshot, trace)
@@ -279,7 +307,11 @@ class Scheduler:
                 yield EventStream(events)
 
     def hold(
-        self, request: InferenceRequest, *, on_queued: Callable[[int], None] | None = None
+        self,
+        request: InferenceRequest,
+        *,
+        on_queued: Callable[[int], None] | None = None,
+        filter_workers: Callable[..., Any] | None = None,
     ) -> Hold:
         """Return a block that holds a worker's slot, for who speaks to the worker himself.
 
@@ -289,6 +321,8 @@ class Scheduler:
         Args:
             request: The request.
             on_queued: Told its place in the queue when it must wait.
+            filter_workers: A filter for this request alone, beside those of plugins; takes and
+                answers what `rbee_filter_workers` does, all three arguments.
 
         Raises:
             InvalidRequest: It can't be served by anyone; from entering: its id is in use.
@@ -307,16 +341,9 @@ class Scheduler:
                 held.succeeded()
         """
         life = self._reception.receive(request)
-        return Hold(
-            life,
-            self._dispatcher,
-            self._waiting,
-            self.registry,
-            clock=self._clock,
-            timeout=self.config.timeout,
-            running=self._active.running(life),
-            on_queued=on_queued,
-        )
+        if filter_workers is not None:
+            life.chain = life.chain.with_filter(filter_workers)
+        return Hold(life, self._desk, on_queued)
 
     def subscribe(self, listener: Callable[[RequestEvent], None]) -> Callable[[], None]:
         """Call ``listener`` at each step of each request's life, as `rbee_on_event` is called.

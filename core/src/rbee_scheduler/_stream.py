@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from math import inf
 
 import anyio
 import attrs
@@ -42,7 +43,7 @@ EPILOGUE = 5.0
 
 
 class WorkerStream:
-    """A request on its way through one worker.
+    """A request on its way through one worker, whichever protocol that speaks.
 
     Args:
         worker: The worker.
@@ -50,7 +51,18 @@ class WorkerStream:
         transport: HTTP.
         clock: Source of time.
         config: Time limits and sizes.
-        patience: What the request has left.
+        patience: What the request has left; None: the caller ends it, as `Hold.attempt` does,
+            and only the worker's silence is limited here.
+
+    Example::
+
+        stream = WorkerStream(held.worker, held.request, transport=transport, ...)
+        try:
+            await stream.open()
+            while (piece := await stream.next()) is not None:
+                print(piece.text, end="")
+        finally:
+            await stream.aclose()
     """
 
     def __init__(
@@ -61,7 +73,7 @@ class WorkerStream:
         transport: Transport,
         clock: Clock,
         config: SchedulerConfig,
-        patience: Patience,
+        patience: Patience | None = None,
     ) -> None:
         self._worker = worker
         self._request = request
@@ -69,13 +81,14 @@ class WorkerStream:
         self._clock = clock
         self._timeout = config.timeout
         self._limits = config.limits
-        self._patience = patience
+        self._patience = patience or Patience(clock, inf)
         self._protocol = protocol_for(worker.protocol)
         self._response: HttpResponse | None = None
         self._decoder = SseDecoder(limit=config.limits.max_line_bytes, error=_too_long)
         self._ready: deque[Piece] = deque()
         self._error: SchedulerError | None = None  # raised once what is ready was taken
         self._quiet_until = 0.0  # monotonic second by which the next event must be there
+        self._pause = 0.0  # longest silence from here on; 0: nothing came yet
         self._begun = False  # the worker said something
         self._ended = False  # the worker gave its reason for ending; [DONE] may follow
         self._complete = False  # nothing more is to come
@@ -112,6 +125,8 @@ class WorkerStream:
             SchedulerError: The stream broke; what came before was returned first.
         """
         self._patience.check()
+        if self._pause and not self._ready:
+            self._expect(self._pause)  # the time that the caller took is not the worker's silence
         while not self._ready:
             if self._error is not None:
                 raise self._error
@@ -204,7 +219,8 @@ class WorkerStream:
             return
         self._ended = self._ended or bool(piece.finish_reason)
         idle = self._timeout.idle
-        self._expect(min(idle, EPILOGUE) if self._ended else idle)
+        self._pause = min(idle, EPILOGUE) if self._ended else idle
+        self._expect(self._pause)
 
     async def _read(self) -> bytes | None:
         """Return the next bytes; None at the end of the body."""

@@ -122,11 +122,12 @@ class Checks:
 
         return validate
 
-    def listed(self, kind: type, wanted: str) -> _Validator:
+    def listed(self, kind: type | tuple[type, ...], wanted: str) -> _Validator:
         """Return a validator for a tuple (see `as_tuple`) of instances of ``kind``.
 
         Args:
-            kind: What each element must be.
+            kind: What each element must be; of several classes the usual one first, for an
+                abstract one takes 0.3 us to ask.
             wanted: The same for messages, in the plural.
         """
 
@@ -163,6 +164,8 @@ def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     An attrs converter. One string is no list, though it can be iterated. (Type checkers
     can't infer what `tuple` itself converts.)
     """
+    if type(values) is list or type(values) is tuple:  # as nearly always: 0.1 us and not 0.6
+        return tuple(values)
     if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
         return tuple(values)
     return cast("tuple[Any, ...]", values)

@@ -113,9 +113,9 @@ class Place:
         self.tasks = None
 
     def hold(self, job_id="j", **fields):
-        on_queued = fields.pop("on_queued", None)
+        options = {name: fields.pop(name, None) for name in ("on_queued", "filter_workers")}
         request = InferenceRequest(**{"job_id": job_id, "model": "m", "prompt": "Hi"} | fields)
-        return self.scheduler.hold(request, on_queued=on_queued)
+        return self.scheduler.hold(request, **options)
 
     def in_flight(self):
         return {w.id: w.in_flight for w in self.registry.snapshot().workers()}
@@ -571,3 +571,49 @@ async def test_the_deadline_ends_a_try():
                         await at.clock.sleep(1.0)
         assert at.clock.monotonic() == 2.5
         assert held.outcome.kind == "timeout"
+
+
+def only(*names):
+    """A request's own filter, which lets some workers through."""
+    return lambda _, workers, __: {w.id: "not it" for w in workers if w.id not in names}
+
+
+async def test_a_filter_of_its_own_leaves_workers_out_for_one_request():
+    async with place("a", "b") as at, at.hold(filter_workers=only("b")) as held:
+        assert held.worker.id == "b"
+        async with at.hold("other") as other:
+            assert other.worker.id == "a"
+            other.succeeded()
+        held.succeeded()
+
+
+async def test_with_a_filter_of_its_own_it_waits_for_those_that_are_left():
+    queued, served = anyio.Event(), anyio.Event()
+
+    async def second():
+        options = {"filter_workers": only("b"), "on_queued": lambda _: queued.set()}
+        async with at.hold("second", **options) as held:
+            assert held.worker.id == "b"
+            held.succeeded()
+        served.set()
+
+    async with place("a", "b") as at:
+        async with at.hold("first", filter_workers=only("b")) as first:
+            at.tasks.start_soon(second)
+            await queued.wait()
+            first.succeeded()
+        await served.wait()
+
+
+async def test_when_its_own_filter_leaves_nobody_the_error_says_why():
+    async with place("a") as at:
+        with pytest.raises(NoWorkersAvailable, match="not it"):
+            async with at.hold(filter_workers=only("b")):
+                raise AssertionError("never held")
+
+
+async def test_explaining_takes_the_filter_too():
+    async with place("a", "b") as at:
+        request = InferenceRequest(job_id="j", model="m", prompt="Hi")
+        assert at.scheduler.explain(request).worker_id == "a"
+        assert at.scheduler.explain(request, filter_workers=only("b")).worker_id == "b"

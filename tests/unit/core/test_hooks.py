@@ -328,6 +328,25 @@ async def test_hook_rbee_lifespan(caplog):
     assert "no price list" in caplog.text
 
 
+async def test_a_scheduler_that_is_cancelled_ends_with_what_plugins_run_beside_it():
+    @asynccontextmanager
+    async def rbee_lifespan(registry):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def run(*, task_status):
+        async with Scheduler(WorkerRegistry(), [plugin(rbee_lifespan=rbee_lifespan)]):
+            task_status.started()
+            await anyio.sleep_forever()
+
+    # An event loop that spins for ever was what asyncio made of it.
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(run)
+        tasks.cancel_scope.cancel()
+
+
 async def test_hook_rbee_pool_command():
     async def start(command, snapshot):
         await anyio.lowlevel.checkpoint()

@@ -164,6 +164,26 @@ def test_a_removed_worker_is_gone(registry, events):
     assert events == [("came", "w", ""), ("left", "w", "sold")]
 
 
+def test_which_protocols_are_spoken_is_known_at_any_time(registry):
+    protocols = registry.protocols
+    assert not protocols
+    registry.add(worker("a"))
+    registry.add(worker("b", protocol="queen"))
+    registry.add(worker("c", protocol="queen"))
+    assert set(registry.protocols) == {"openai", "queen"}
+    registry.drain("b")
+    registry.remove("c")
+    assert set(registry.protocols) == {"openai", "queen"}
+    registry.update("b", protocol="openai")
+    assert set(registry.protocols) == {"openai"}
+    beat(registry, worker("b", protocol="queen"))
+    registry.remove("a")
+    assert set(registry.protocols) == {"queen"}
+    registry.remove("b")
+    assert not protocols
+    assert registry.protocols is protocols
+
+
 def test_what_is_unknown_changes_nothing(registry, events):
     registry.report_failure("w", unreachable=True)
     registry.report_success("w")

@@ -150,6 +150,38 @@ async def test_idle_between_events():
     assert desk.clock.monotonic() == 19.0
 
 
+async def test_the_time_that_a_caller_takes_is_not_the_workers_silence():
+    desk = Desk()
+    steps = [*completion(["a"], done=False), desk.pause(9.0), *completion(["b"], done=False)]
+    desk.answers = iter([MemoryResponse([*steps, anyio.sleep_forever])])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.clock.autojump)
+        await desk.stream.open()
+        assert (await desk.stream.next()).text == "a"
+        await desk.clock.sleep(50.0)
+        assert (await desk.stream.next()).text == "b"
+        with pytest.raises(WorkerTimeout):
+            await desk.stream.next()
+        tasks.cancel_scope.cancel()
+    assert desk.clock.monotonic() == 50.0 + 9.0 + 10.0
+
+
+async def test_without_patience_only_the_workers_silence_ends_it():
+    desk = Desk()
+    steps = [step for n in range(200) for step in (desk.pause(9.0), *completion("x", done=False))]
+    desk.answers = iter([MemoryResponse([*steps, anyio.sleep_forever])])
+    desk.stream = WorkerStream(
+        Worker(id="w", url="http://w:1", model="m"),
+        InferenceRequest(job_id="j", model="m", prompt="Hi"),
+        transport=desk.transport,
+        clock=desk.clock,
+        config=SchedulerConfig(timeout=LIMITS),
+    )
+    *pieces, problem = await desk.read_in_time()
+    assert pieces == ["x"] * 200
+    check_error(problem, WorkerTimeout, "kept silent too long")
+
+
 async def test_comments_do_not_count_as_events():
     desk = Desk()
     steps = [*completion(["a"], done=False), *[desk.pause(4.0), b": ping\n\n"] * 9]

@@ -140,12 +140,24 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    answer, *, workers=2, options=None, plugins=(), models=(), labels=None, fields=None, **config
+    answer,
+    *,
+    workers=2,
+    options=None,
+    plugins=(),
+    models=(),
+    labels=None,
+    fields=None,
+    queens=(),
+    **config,
 ):
-    """Run a gateway over ``workers`` workers w0, w1, ... whose replies ``answer(call)`` makes."""
+    """Run a gateway over ``workers`` workers w0, w1, ... whose replies ``answer(call)`` makes.
+
+    Those whose numbers are in ``queens`` speak the queen protocol.
+    """
 
     async def reply(call):
-        if call.method == "GET":  # a probe
+        if call.method == "GET" and "/v1/inference/" not in call.url:  # a probe
             status = 200 if call.url.endswith("/health") else 404
             return MemoryResponse([b"{}"], status=status, headers={"content-type": "text/plain"})
         made = answer(call)
@@ -164,7 +176,11 @@ async def open_site(
             id=f"w{n}",
             url=f"http://127.0.0.1:{10_000 + n}",
             labels=labels or {},
-            **{"model": "bee", **(fields or {})},
+            **{
+                "model": "bee",
+                "protocol": "queen" if n in queens else "openai",
+                **(fields or {}),
+            },
         )
         for n in range(workers)
     )

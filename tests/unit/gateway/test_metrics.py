@@ -5,6 +5,8 @@ import random
 import anyio
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -13,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from rbee_scheduler import ConfigError, ModelInfo, hookimpl
 from rbee_scheduler.testing._memory import completion
 from rbee_scheduler_gateway._metrics import _names as names
-from rbee_scheduler_gateway._metrics._cells import Bounded, Histogram
-from rbee_scheduler_gateway._metrics._names import METRICS
+from rbee_scheduler_gateway._metrics._cells import Bounded, Histogram, Row
+from rbee_scheduler_gateway._metrics._names import METRICS, Metric
+from rbee_scheduler_gateway._metrics._text import text_of
 
 
 TOKEN = "a-token-of-many-letters"
@@ -406,6 +409,28 @@ async def test_all_names_are_those_of_the_table_and_fit_prometheus(memory):
         assert list(metric.buckets) == sorted(metric.buckets)
         assert (metric.kind == "histogram") == bool(metric.buckets)
         assert not metric.name.endswith(("_total", "_count", "_sum", "_bucket"))
+
+
+@given(
+    st.lists(st.text(), min_size=1, max_size=4, unique=True),
+    st.lists(st.integers(0, 2**40), min_size=3, max_size=3),
+    st.floats(allow_nan=False, allow_infinity=False, min_value=0),
+)
+def test_whatever_stands_in_a_label_can_be_read_again(values, counts, total):
+    counter = Metric("bees", "counter", "Bees.", ("kind",))
+    times = Metric("flight_seconds", "histogram", "Flights.", ("kind",), (0.5, 2.5))
+    rows = [
+        (counter, [Row((text,), total) for text in values]),
+        (times, [Row((text,), total, tuple(counts)) for text in values]),
+    ]
+    plain = samples(read_text(text_of(rows, openmetrics=False)))
+    open_ = samples(read_openmetrics(text_of(rows, openmetrics=True) + "# EOF\n"))
+    assert plain == open_
+    for text in values:
+        assert value(plain, "bees_total", kind=text) == total
+        assert value(plain, "flight_seconds_bucket", kind=text, le="2.5") == sum(counts[:2])
+        assert value(plain, "flight_seconds_count", kind=text) == sum(counts)
+        assert value(plain, "flight_seconds_sum", kind=text) == total
 
 
 def test_buckets_are_those_of_the_conventions():

@@ -80,7 +80,7 @@ async def test_an_alias_becomes_the_workers_name(memory):
     assert site.asked[0].body == body.replace(b': "buzz"}', b': "bee"}')
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 404, 413, 422, 501])
 async def test_a_workers_own_4xx_is_passed_on(memory, status):
     error = {"error": {"code": status, "type": "exceed_context_size_error", "n_ctx": 5}}
     async with memory.open_site(lambda _: memory.whole(error, status)) as site:
@@ -91,6 +91,7 @@ async def test_a_workers_own_4xx_is_passed_on(memory, status):
     (outcome,) = site.outcomes
     assert outcome.kind == "error"
     assert outcome.error.status == status
+    assert site.gateway.registry.failures("w0") == 0
 
 
 @pytest.mark.parametrize("status", [401, 403, 407])

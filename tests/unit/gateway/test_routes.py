@@ -156,6 +156,7 @@ async def test_an_error_of_ours_is_a_500_that_tells_nothing(memory, caplog):
     (record,) = caplog.records
     assert isinstance(record.exc_info[1], RuntimeError)
     assert record.correlation_id == "c7"
+    assert site.calls[0].error is record.exc_info[1]  # watchers see what it was
 
 
 async def test_plugins_add_headers_and_one_that_fails_costs_nothing(memory, caplog):

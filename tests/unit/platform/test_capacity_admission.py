@@ -196,3 +196,26 @@ def test_prefill_speeds_of_lanes_are_bounded(clock, registry):
         capacity.first_token(one.job_id)
         capacity.ended(one.job_id)
     assert len(capacity._prefill) <= 1024
+
+
+def test_a_request_for_a_model_that_nobody_has_makes_no_lane(clock, registry):
+    capacity, lane = capacity_of(clock)
+    drain(clock, capacity, lane, fill(lane, 5), 2.0)
+    rate = lane.rate.value
+    for n in range(2000):  # a lane that is forgotten forgets its rate
+        capacity.admit(job(f"j{n}").changed(model=f"m{n}"), registry.snapshot())
+    assert capacity._order.lane("m", "text-gen").rate.value == rate
+
+
+def test_the_wait_is_predicted_where_no_first_token_was_ever_heard_of(clock, registry):
+    capacity, lane = capacity_of(clock)
+    jobs = fill(lane, 30)
+    for one in jobs[:20]:
+        lane.remove(one)
+        clock.advance(2.0)
+        capacity._order.settle(one.job_id, 100, 100)
+    prediction = capacity.predict(job("next"), registry.snapshot())
+    assert prediction.wait == pytest.approx(20.0, rel=0.1)
+    assert prediction.prefill == 0.0
+    late = job("late", deadline=clock.now() + 10_000.0)
+    assert capacity.admit(late, registry.snapshot()).code == "too_late"

@@ -1,5 +1,7 @@
 """Who is next: interactive before batch, then the least service, then the deadline."""
 
+import math
+
 import pytest
 
 from rbee_scheduler import InferenceRequest
@@ -343,6 +345,68 @@ def test_a_held_tenant_saves_up_nothing(clock):
     for one in running:
         one.settle()
     assert [serve(order, lane, by_id)[0] for _ in range(6)].count("b") >= 3
+
+
+class Until:
+    """Holds jobs of the tenant ``a`` back until a moment, which changes each time it is asked."""
+
+    def __init__(self, step):
+        self.at, self.step = 1e6, step
+
+    def ready_at(self, request_id):
+        if not request_id.startswith("a"):
+            return -math.inf
+        self.at += self.step
+        return self.at
+
+    def claim(self, request_id):
+        pass
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-6, math.inf])
+def test_timers_are_bounded_by_tenants_not_by_how_often_they_are_set(clock, step):
+    order = FairOrder(clock, holds=Until(step))
+    lane = order.lane("m", "text-gen")
+    for n in range(1000):
+        lane.add(job(f"a{n}"))  # each could be the next one: it is looked at, and held again
+    assert len(lane._timers) < 100
+    # The first moment that was told and is kept: then it is looked again.
+    assert order.next_ready() == (None if step == math.inf else pytest.approx(1e6))
+
+
+def test_a_timer_that_was_forgotten_is_set_again(clock):
+    holds = Until(0.0)
+    order = FairOrder(clock, holds=holds)
+    lane = lane_of(order, job("a0"))
+    for n in range(100):
+        holds.at = 1e6 + n % 2  # two moments in turn
+        lane.add(job(f"a{n + 1}"))
+    lane._forget_timers()
+    assert order.next_ready() == 1e6 + 1
+    clock.advance(1e6 + 1)
+    holds.at = 0.0
+    order.tick()
+    assert next(iter(lane)) == "a0"
+
+
+def test_what_a_quota_holds_back_is_nobodys_backlog(clock):
+    order = FairOrder(clock, holds=Until(0.0))
+    lane = lane_of(order, job("a0"), job("b0", "b"))
+    lane.remove(job("b0", "b"))
+    order.settle("b0", 10, 10)
+    clock.advance(5.0)
+    lane.add(job("b1", "b"))
+    clock.advance(1.0)
+    lane.remove(job("b1", "b"))
+    order.settle("b1", 10, 10)
+    # Two prompts of 10 tokens in the second in which somebody waited who could go; not in 6.
+    assert lane.rate.value == pytest.approx(20.0, rel=0.05)
+    assert (lane.queued_service, len(lane)) == (0.0, 1)
+    assert lane.ahead(job("b2", "b")) == 0.0
+    assert lane.ahead(job("a1")) == 30.0  # a's own does wait before it
+    assert order.is_next(job("c0", "c", priority="batch"))
+    lane.remove(job("a0"))
+    assert (lane.queued_service, lane.interactive.weights) == (0.0, 0.0)
 
 
 def test_tenants_that_are_gone_are_forgotten(order):

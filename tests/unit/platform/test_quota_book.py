@@ -2,6 +2,7 @@
 
 import json
 import math
+from random import Random
 
 import pytest
 
@@ -137,6 +138,63 @@ def test_a_refund_is_as_if_it_had_never_been(book):
     assert book.rate_limits(acme) == before
 
 
+def test_a_late_refund_gives_nothing_of_what_others_hold(book, clock):
+    acme = tenant(output_tokens_per_minute=100)
+    first = book.book(acme, "a", Estimate(output_tokens=100))
+    clock.advance(60.0)  # what it had booked has drained, and was free for others
+    book.book(acme, "b", Estimate(output_tokens=100))
+    first.refund()
+    assert book.book(acme, "c", Estimate(output_tokens=100)).retry_after == 60.0
+
+
+def test_an_earlier_refund_leaves_less_to_give_back(book, clock):
+    acme = tenant(output_tokens_per_minute=100)
+    first, second = (book.book(acme, name, Estimate(output_tokens=50)) for name in "ab")
+    first.refund()
+    clock.advance(30.0)
+    book.book(acme, "c", Estimate(output_tokens=100))
+    second.refund()
+    assert book.book(acme, "d", Estimate(output_tokens=50)).retry_after == 30.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_whatever_order_they_end_only_what_was_used_counts(book, clock, seed):
+    acme = tenant(output_tokens_per_minute=60_000)
+    bookings = [book.book(acme, f"job-{n}", Estimate(output_tokens=4000)) for n in range(15)]
+    Random(seed).shuffle(bookings)
+    for booking in bookings:
+        booking.settle(Usage(completion_tokens=200))
+    assert book.rate_limits(acme)[0].remaining == 60_000 - 15 * 200
+
+
+def test_what_drained_while_others_ran_is_not_lost_for_them(book, clock):
+    acme = tenant(output_tokens_per_minute=6000)
+    first, second = (book.book(acme, name, Estimate(output_tokens=3000)) for name in "ab")
+    clock.advance(30.0)
+    first.settle(Usage(completion_tokens=500))
+    second.settle(Usage(completion_tokens=500))
+    # 1,000 tokens were used half a minute ago: that has drained long since.
+    assert book.rate_limits(acme)[0].remaining == 6000
+
+
+@pytest.mark.parametrize("quota", ["output_tokens_per_minute", "tokens_daily"])
+def test_a_limit_set_anew_gets_nothing_back_of_what_it_did_not_count(book, quota):
+    limited = tenant(**{quota: 100})
+    before = book.book(limited, "before", Estimate(output_tokens=100))
+    book.book(tenant(), "unlimited", Estimate(output_tokens=100))
+    book.book(limited, "after", Estimate(output_tokens=100))
+    before.refund()
+    assert isinstance(book.book(limited, "more", Estimate(output_tokens=1)), Denial)
+
+
+def test_a_worker_that_counts_below_nothing_gives_back_no_more_than_was_booked(book):
+    acme = tenant(output_tokens_per_minute=100)
+    book.book(acme, "a", Estimate(output_tokens=50))
+    odd = book.book(acme, "b", Estimate(output_tokens=50))
+    assert odd.settle(Usage(prompt_tokens=-9, completion_tokens=-50)) == Estimate()
+    assert book.rate_limits(acme)[0].remaining == 50
+
+
 def test_a_booking_ends_once(book):
     acme = tenant(tokens_daily=100)
     booking = book.book(acme, "a", Estimate(input_tokens=10, output_tokens=10))
@@ -177,6 +235,28 @@ def test_a_quota_that_holds_lets_the_request_wait(book, clock):
     book.claim("held")
     assert (held.held, book.ready_at("held")) == ((), -math.inf)
     assert book.rate_limits(acme)[0].remaining == 0
+
+
+@pytest.mark.parametrize("quota", ["output_tokens_per_minute", "tokens_daily", "vram_bytes"])
+def test_a_held_request_that_a_lower_limit_never_fits_goes_when_all_of_it_is_free(
+    book, clock, quota
+):
+    estimate = Estimate(output_tokens=80, vram_bytes=80)
+    running = book.book(tenant(**{quota: 100}, hold=(quota,)), "a", estimate)
+    assert book.book(tenant(**{quota: 100}, hold=(quota,)), "b", estimate).held == (quota,)
+    book.rate_limits(tenant(**{quota: 50}, hold=(quota,)))  # the operator lowers it
+    assert book.ready_at("b") > clock.monotonic()
+    running.refund()
+    assert book.ready_at("b") <= clock.monotonic()
+
+
+def test_two_held_requests_of_one_name_leave_nothing_behind(book):
+    acme = tenant(requests_per_minute=1, hold=("requests_per_minute",))
+    running = book.book(acme, "a", Estimate())
+    twice = [book.book(acme, "b", Estimate()) for _ in range(2)]
+    for booking in [*twice, running]:
+        booking.refund()
+    assert book.book(acme, "c", Estimate()).held == ()
 
 
 def test_nobody_overtakes_those_that_are_held(book, clock):
@@ -237,6 +317,20 @@ def test_tenants_that_are_idle_are_forgotten(book, clock):
         clock.advance(0.1)
     # Each owes for a second: of the last ten something must be known.
     assert 10 <= len(book) <= 30
+
+
+def test_requests_that_end_leave_nothing_behind_of_a_tenant_that_goes_on(book, clock):
+    acme = tenant(output_tokens_per_minute=10**6, hold=("output_tokens_per_minute",))
+    rng, open_ = Random(4), []
+    for n in range(5_000):
+        open_.append(book.book(acme, f"job-{n}", Estimate(output_tokens=100)))
+        clock.advance(0.001)
+        if len(open_) > 20:
+            ending = open_.pop(rng.randrange(len(open_)))
+            ending.refund() if n % 3 else ending.settle(Usage(completion_tokens=n % 150))
+    plain = book.snapshot()
+    *_, numbers, _, _ = plain["tenants"]["acme"]["output_tokens_per_minute"]["state"]
+    assert (len(plain["bookings"]), len(numbers) <= 21) == (20, True)
 
 
 def test_a_restart_goes_on(clock):

@@ -48,9 +48,7 @@ async def test_no_file_of_the_store_holds_a_word_of_it(tmp_path):
             assert not [word for word in WORDS if word.encode() in content], name
 
 
-@pytest.mark.parametrize(
-    "room", ["_records", "_tokens", "_store._meter", "_store._requests", "_store._open"]
-)
+@pytest.mark.parametrize("room", ["_records", "_tokens", "_store._requests", "_store._open"])
 def test_examples_of(room):
     module = import_module(f"rbee_scheduler_platform.{room}")
     result = doctest.testmod(module)

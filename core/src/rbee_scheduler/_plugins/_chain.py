@@ -81,6 +81,15 @@ class Chain:
     pool_command: tuple[Call, ...] = ()
     on_event: tuple[Call, ...] = ()
 
+    def with_filter(self, function: Callable[..., Any]) -> Chain:
+        """Return the chain with one more filter in front, for a request of special needs.
+
+        Args:
+            function: Takes all arguments of `rbee_filter_workers`, in its order.
+        """
+        own = Call(function, "caller", "core", "rbee_filter_workers")
+        return attrs.evolve(self, filter_workers=(own, *self.filter_workers))
+
 
 def compile_call(function: Callable[..., Any], hook: str, **about: Any) -> Call:
     """Return ``function`` as a call that takes all of the hook's arguments by position."""

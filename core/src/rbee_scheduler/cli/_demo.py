@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from rbee_scheduler.cli._failure import NEGATIVE
 from rbee_scheduler.cli._options import output_options
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _SHOWN_FAILURES = 5
+
+# Entry points of demos that plugins bring: ``run(output, requests=, workers=, backend=)``, which
+# returns whether it went well.
+DEMOS = "rbee_scheduler.demos"
 
 
 # It takes no configuration, so that it shows the same everywhere, a broken one included.
@@ -52,6 +57,11 @@ _SHOWN_FAILURES = 5
     help="Policy that decides; edit it while the demo runs (needs rbee-scheduler-script).",
 )
 @click.option(
+    "--platform",
+    is_flag=True,
+    help="Three tenants share the workers by their weights (needs rbee-scheduler-platform).",
+)
+@click.option(
     "--backend",
     type=click.Choice(["asyncio", "trio"]),
     default="asyncio",
@@ -69,6 +79,7 @@ def demo(
     plain: bool,
     strategy: str,
     policy: str,
+    platform: bool,
     backend: str,
 ) -> None:
     """Route requests to real llama.cpp servers, made on the spot.
@@ -84,6 +95,10 @@ def demo(
     from rbee_scheduler.demo._scenario import Scenario, play, watchable_model
     from rbee_scheduler.demo._show import PlainShow, SilentShow
 
+    if platform:
+        require_extra("xllamacpp")
+        _run_plugins_demo("platform", output, requests, workers, backend)
+        return
     scenario = Scenario(
         requests=requests,
         concurrency=concurrency,
@@ -117,6 +132,26 @@ def demo(
         for job_id, why in list(report.failures.items())[:_SHOWN_FAILURES]:
             output.warn(safe(f"{job_id}: {why}"))
         click.get_current_context().exit(NEGATIVE)
+
+
+def _run_plugins_demo(name: str, output: Output, requests: int, workers: int, backend: str) -> None:
+    """Run a demo that a plugin brings: an entry point of the group ``rbee_scheduler.demos``."""
+    from importlib.metadata import entry_points
+
+    from rbee_scheduler._errors import ConfigError
+
+    context = click.get_current_context()
+    found = entry_points(group=DEMOS, name=name)
+    if not found:
+        raise ConfigError(
+            f"the demo {name!r} needs a plugin that is not installed",
+            hint=f"pip install rbee-scheduler-{name}",
+        )
+    asked = context.get_parameter_source("requests") is not ParameterSource.DEFAULT
+    run = next(iter(found)).load()
+    good = run(output, requests=requests if asked else None, workers=workers, backend=backend)
+    if not good:
+        context.exit(NEGATIVE)
 
 
 def _text(report: Report, output: Output) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
-from rbee_scheduler import ConfigError
+from rbee_scheduler import ConfigError, PluginError, SchedulerError
 from rbee_scheduler_gateway._exchange import Exchange
 from rbee_scheduler_gateway._identity import (
     OWNER,
@@ -44,17 +44,25 @@ class Gatekeeper:
     Args:
         options: The gateway's settings.
         identifiers: Implementations of `rbee_identify`.
+        failed: Told of one that fails; nobody is let in then.
 
     Raises:
         ConfigError: The mode asks for tokens, and there are none.
     """
 
-    __slots__ = ("_calls", "_origins", "_own_hosts", "_tokens")
+    __slots__ = ("_calls", "_failed", "_origins", "_own_hosts", "_passed", "_tokens")
 
-    def __init__(self, options: GatewayOptions, identifiers: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        options: GatewayOptions,
+        identifiers: Sequence[Any],
+        failed: Callable[[PluginError], None] = lambda _: None,
+    ) -> None:
+        self._failed = failed
         self._tokens = StaticTokens(options.tokens, options.worker_tokens)
         self._calls = tuple(identifiers)
         self._origins = frozenset(options.cors_origins)
+        self._passed: set[str] = set()  # Host headers that were found to be this service's
         self._own_hosts = _LOOPBACK | {options.host}
         if options.mode == "platform" and not self._calls:
             raise ConfigError(
@@ -108,11 +116,20 @@ class Gatekeeper:
 
     async def _known(self, token: str, client: str) -> Identity | None:
         for call in self._calls:
-            answer = call.function(token, client)
-            if call.is_async:
-                answer = await cast("Awaitable[Identity | None]", answer)
+            try:
+                answer = call.function(token, client)
+                if call.is_async:
+                    answer = await answer
+                if answer is not None and not isinstance(answer, Identity):
+                    raise TypeError(f"a {type(answer).__name__} is no Identity")  # noqa: TRY301 - a defect like others
+            except SchedulerError:  # said on purpose: Unauthorized, Forbidden, too many failures
+                raise
+            except Exception as problem:
+                # Fails closed: the next one is not asked, it might let in who was locked out.
+                self._failed(call.failure(problem))
+                raise SchedulerError("who asks can't be told now; the log says why") from problem
             if answer is not None:
-                return cast("Identity", answer)
+                return answer
         return self._tokens.identify(token)
 
     def _check_page(self, exchange: Exchange) -> None:
@@ -123,6 +140,8 @@ class Gatekeeper:
         """
         headers = exchange.headers
         host = headers.get("host", "")
+        if host in self._passed and "origin" not in headers:  # as with nearly all requests
+            return
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         if name and name.lower() not in self._own_hosts and not is_loopback(name):
             raise Forbidden(
@@ -133,6 +152,8 @@ class Gatekeeper:
             raise Forbidden(
                 f"pages of {origin!r} may not use this service", hint="see cors_origins"
             )
+        if len(self._passed) < 64:  # noqa: PLR2004 - names of this machine, however they are written
+            self._passed.add(host)
 
     def allows(self, origin: str) -> bool:
         """Return whether pages of ``origin`` may call the service."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 import attrs
@@ -25,6 +25,7 @@ from rbee_scheduler import (
     WorkerRegistry,
     watch_workers,
 )
+from rbee_scheduler_gateway._additions import added_headers, added_routes, enter_companions
 from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._exchange import Exchange
 from rbee_scheduler_gateway._feed import Feed
@@ -40,7 +41,7 @@ from rbee_scheduler_gateway._problems import problem_headers, problem_of, status
 from rbee_scheduler_gateway._refusals import MethodNotAllowed, NotFound, ShuttingDown
 from rbee_scheduler_gateway._relay import Relay
 from rbee_scheduler_gateway._rooms import routes_of
-from rbee_scheduler_gateway._routes import Route, Routes
+from rbee_scheduler_gateway._routes import Routes
 from rbee_scheduler_gateway._tracing import tracing_of
 from rbee_scheduler_gateway._watchers import Watchers
 
@@ -121,7 +122,7 @@ class Gateway:
         self.tracing = tracing_of(self)
         self.jobs = Jobs(self)
         self.feed = Feed(self)
-        self._generation.routes = Routes(self._routes())
+        self._generation.routes = Routes(added_routes(self, routes_of(self)))
 
     # ---- what there is -----------------------------------------------------------------
 
@@ -192,10 +193,7 @@ class Gateway:
             self._watch = await stack.enter_async_context(
                 watch_workers(self.registry, Lent(self.transport), interval=seconds)
             )
-            for call in self.plugins.calls("rbee_gateway_lifespan"):
-                beside = call.function(self)
-                if beside is not None:
-                    await stack.enter_async_context(beside)
+            await enter_companions(self, stack)
             stack.push_async_callback(self.jobs.aclose)
             await self.jobs.resume()
             self._stack = stack.pop_all()
@@ -229,7 +227,7 @@ class Gateway:
             new = self._make(deployment, options)
             self._generation = new
             try:
-                new.routes = Routes(self._routes())
+                new.routes = Routes(added_routes(self, routes_of(self)))
                 await self.tasks.start(self._generations.live, new)
             except BaseException:
                 self._generation = old
@@ -250,12 +248,8 @@ class Gateway:
         self.metrics.watch_plugins(plugins, options)
         scheduler = Scheduler(self.registry, plugins, config, transport=Lent(self.transport))
         relay = Relay(scheduler, self.transport, self.extra_headers, self.watchers, self.told)
-        return Generation(deployment, options, plugins, scheduler, relay)
-
-    def _routes(self) -> Iterable[Route]:
-        yield from routes_of(self)
-        for call in self.plugins.calls("rbee_register_routes"):
-            yield from call.function(self)
+        failed = self.metrics.plugin_failed
+        return Generation(deployment, options, plugins, scheduler, relay, failed=failed)
 
     # ---- one exchange --------------------------------------------------------------------
 
@@ -325,7 +319,7 @@ class Gateway:
     async def _refuse(self, call: Call, error: SchedulerError) -> None:
         """Tell the client why there is no answer."""
         error = self.told(error)
-        call.error = error
+        call.error = call.error or error  # watchers are told of a bug as what it is
         headers = list(problem_headers(error))
         if isinstance(error, Unauthorized):
             headers.append((b"www-authenticate", b"Bearer"))
@@ -344,14 +338,5 @@ class Gateway:
         self, call: Call, error: SchedulerError | None = None
     ) -> list[tuple[bytes, bytes]]:
         """Return the headers that plugins add to an answer (`rbee_answer_headers`)."""
-        found: list[tuple[bytes, bytes]] = []
-        for one in self._generation.answer_headers:
-            hook: Any = one
-            try:
-                answer = hook.function(call.request, call.identity, error)
-            except Exception as problem:  # noqa: BLE001 - a plugin can't take the service down
-                self.metrics.plugin_failed(hook.failure(problem))
-                continue
-            for name, value in (answer or {}).items():
-                found.append((name.encode("latin-1"), value.encode("latin-1")))
-        return found
+        calls = self._generation.answer_headers
+        return added_headers(calls, call, error, self.metrics.plugin_failed) if calls else []

@@ -6,7 +6,7 @@ request has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import anyio
 
@@ -16,6 +16,7 @@ from rbee_scheduler import (
     Deployment,
     HttpCall,
     HttpResponse,
+    PluginError,
     Plugins,
     Scheduler,
     Transport,
@@ -52,6 +53,8 @@ class Lent:
 class Generation:
     """Everything that one version of the configuration has made.
 
+    The last argument is told of plugins that fail to say who asks.
+
     Attributes:
         deployment: The configuration.
         options: The gateway's own part of it.
@@ -70,15 +73,17 @@ class Generation:
         plugins: Plugins,
         scheduler: Scheduler,
         relay: Relay,
+        *,
+        failed: Callable[[PluginError], None],
     ) -> None:
         self.deployment = deployment
         self.options = options
         self.plugins = plugins
         self.scheduler = scheduler
         self.relay = relay
-        self.gatekeeper = Gatekeeper(options, plugins.calls("rbee_identify"))
+        self.gatekeeper = Gatekeeper(options, plugins.calls("rbee_identify"), failed)
         self.routes = Routes([])
-        self.answer_headers: Sequence[object] = plugins.calls("rbee_answer_headers")
+        self.answer_headers = plugins.calls("rbee_answer_headers")
         self.calls = 0
         self._retired = False
         self._idle = anyio.Event()

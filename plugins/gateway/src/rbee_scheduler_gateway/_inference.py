@@ -25,7 +25,8 @@ def inference_routes(gateway: Gateway) -> Iterator[Route]:
 
 def _answer(gateway: Gateway, surface: Surface) -> Callable[[Call], Awaitable[None]]:
     async def answer(call: Call) -> None:
-        asked = read_asked(call, surface, gateway.rng, task=task_of(gateway, surface))
+        task, now = task_of(gateway, surface), gateway.clock.now()
+        asked = read_asked(call, surface, gateway.rng, task=task, now=now)
         await gateway.relay.answer(call, asked)
 
     return answer

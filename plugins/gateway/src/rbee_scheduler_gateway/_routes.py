@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -15,11 +16,19 @@ from rbee_scheduler_gateway._identity import Access
 __all__ = ["Route", "Routes"]
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+\*?)\}")
+_PATH = re.compile(r"/([^{}?#\s]|\{[a-z_]+\*?\})*")
+
+
+def _one_of(*known: str) -> Any:
+    return attrs.validators.in_(known)
 
 
 @attrs.frozen
 class Route:
     """One method of one path.
+
+    Raises:
+        ValueError: It could never be found, or nobody may use it.
 
     Attributes:
         method: HTTP method.
@@ -32,10 +41,14 @@ class Route:
             heartbeat; `Call.identity` is the owner's there.
     """
 
-    method: str
-    path: str
-    answer: Callable[[Call], Awaitable[None]]
-    access: Access = "tenant"
+    method: str = attrs.field(validator=_one_of("DELETE", "GET", "PATCH", "POST", "PUT"))
+    path: str = attrs.field(validator=attrs.validators.matches_re(_PATH))
+    answer: Callable[[Call], Awaitable[None]] = attrs.field(
+        validator=attrs.validators.is_callable()
+    )
+    access: Access = attrs.field(
+        default="tenant", validator=_one_of("open", "tenant", "worker", "operator")
+    )
     inference: bool = False
     shared: bool = False
 

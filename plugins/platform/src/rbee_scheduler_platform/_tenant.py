@@ -14,6 +14,9 @@ __all__ = ["HOLDABLE", "PRIORITIES", "Quotas", "ServiceTarget", "Tenant"]
 
 PRIORITIES = ("interactive", "batch")
 
+# More than anything that is counted here; 64 bits hold it.
+MOST = 1e18
+
 # Quotas whose excess may wait in the queue; one request that is too big never fits later.
 HOLDABLE = (
     "requests_per_minute",
@@ -25,10 +28,10 @@ HOLDABLE = (
 )
 
 
-def _positive(instance: Any, attribute: Any, value: Any) -> None:
+def _positive(_: Any, attribute: Any, value: Any) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e18:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < MOST:
         raise ConfigError(
             f"{attribute.name} is {value!r}",
             place=f"$.{attribute.name}",

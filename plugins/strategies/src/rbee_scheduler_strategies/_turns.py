@@ -19,6 +19,8 @@ def from_place(candidates: Sequence[Worker], first: int) -> list[str]:
     By index and not by slice: a slice of a large fleet walks to where it begins.
     """
     size = len(candidates)
+    if size <= NAMED:
+        return [worker.id for worker in (*candidates[first:], *candidates[:first])]
     return [candidates[(first + n) % size].id for n in range(min(size, NAMED))]
 
 

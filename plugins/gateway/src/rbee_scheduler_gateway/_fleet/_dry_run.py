@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -11,7 +11,7 @@ from rbee_scheduler import InferenceRequest
 from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._inference import task_of
 from rbee_scheduler_gateway._jobs._read import read_body, read_job
-from rbee_scheduler_gateway._relay import SURFACES, read_asked
+from rbee_scheduler_gateway._relay import SURFACES, filter_for, read_asked
 from rbee_scheduler_gateway._routes import Route
 
 
@@ -32,21 +32,26 @@ def dry_run_routes(gateway: Gateway) -> Iterator[Route]:
     """Yield the route of dry runs."""
 
     async def route(call: Call) -> None:
-        explanation = gateway.scheduler.explain(_request(gateway, call))
+        request, only = _request(gateway, call)
+        explanation = gateway.scheduler.explain(request, filter_workers=only)
         await call.answer(explanation.to_dict())
 
     yield Route("POST", "/v1/route", route, access="operator")
 
 
-def _request(gateway: Gateway, call: Call) -> InferenceRequest:
-    """Return what a body asks about: an InferenceRequest, or a body of the OpenAI API."""
+def _request(gateway: Gateway, call: Call) -> tuple[InferenceRequest, Callable[..., Any] | None]:
+    """Return what a body asks about, and the filter that it needs.
+
+    The body is an InferenceRequest, or one of the OpenAI API.
+    """
     data = read_body(call)
     if not _is_openai(data):
         asked = read_job(call, data, str(data.get("job_id") or data.get("id") or DRY_RUN))
-        return asked.request
+        return asked.request, None
     by_content = {surface.content: surface for surface in reversed(SURFACES)}
     surface = next(by_content[key] for key in by_content if data.get(key))
-    return read_asked(call, surface, gateway.rng, task=task_of(gateway, surface)).request
+    wanted = read_asked(call, surface, gateway.rng, task=task_of(gateway, surface))
+    return wanted.request, filter_for(wanted, gateway.registry)
 
 
 def _is_openai(data: Mapping[str, Any]) -> bool:

@@ -38,7 +38,10 @@ class ResponseHeaders(Mapping[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of ``name``; without it ``default``, and no exception on the way."""
-        return self._decoded().get(name.lower(), default)
+        table = self._table
+        if table is None:
+            table = self._decoded()
+        return table.get(name.lower(), default)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._decoded()

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from rbee_scheduler import CapacityExceeded, ConfigError, InferenceRequest, Outcome
+from rbee_scheduler import (
+    CapacityExceeded,
+    ConfigError,
+    InferenceRequest,
+    Outcome,
+    PluginError,
+    SchedulerError,
+)
+from rbee_scheduler_gateway._additions import find_journal
 from rbee_scheduler_gateway._identity import Identity
 from rbee_scheduler_gateway._jobs._job import Job
 from rbee_scheduler_gateway._jobs._run import run_job
@@ -177,11 +185,19 @@ class Jobs:
 
     async def resume(self) -> None:
         """Find the journal, and go on with what the service's last run has left."""
-        for call in self._gateway.plugins.calls("rbee_job_journal"):
-            self.journal = self.journal or call.function()
+        self.journal = find_journal(self._gateway)
         if self.journal is None:
             return
-        for request in await self.journal.unfinished():
+        try:
+            left = await self.journal.unfinished()
+        except SchedulerError:
+            raise
+        except Exception as problem:
+            raise PluginError(
+                f"the job journal can't be read: {type(problem).__name__}: {problem}",
+                hook="rbee_job_journal",
+            ) from problem
+        for request in left:
             if request.job_id in self._jobs:
                 raise ConfigError(f"the journal has the job {request.job_id!r} twice")
             self._start(self._add(request, ""))

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 import attrs
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    SummaryMetricFamily,
-)
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 
@@ -22,6 +15,7 @@ from rbee_scheduler import ConfigError
 from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._gatekeeper import is_loopback
 from rbee_scheduler_gateway._metrics._names import METRICS
+from rbee_scheduler_gateway._metrics._text import text_of
 from rbee_scheduler_gateway._parameters import parameters
 from rbee_scheduler_gateway._routes import Route
 
@@ -31,17 +25,14 @@ if TYPE_CHECKING:
 
     from rbee_scheduler._plugins import Call as HookCall
     from rbee_scheduler_gateway._gateway import Gateway
-    from rbee_scheduler_gateway._metrics._cells import Row
-    from rbee_scheduler_gateway._metrics._names import Metric
 
 
-__all__ = ["Exposition", "families_of", "metric_routes"]
+__all__ = ["Exposition", "metric_routes"]
 
-# Lines that are written where the service runs; more of them, which take 10 us each, are
-# written in a thread, whose start costs 0.1 ms.
-_FEW: Final = 200
-
-Rows = Sequence[tuple["Metric", Sequence["Row"]]]
+# Lines that are written where the service runs, 1 ms at most; more of them are in a thread.
+# Those of others take ten times as long.
+_FEW: Final = 2000
+_FOREIGN: Final = 10
 
 
 def metric_routes(gateway: Gateway) -> Iterator[Route]:
@@ -95,15 +86,15 @@ class Exposition:
         foreign = list(self._collected())
 
         def written() -> bytes:
-            own = families_of(rows)
+            own = text_of(rows, openmetrics=kind.startswith("application/openmetrics"))
             try:
-                return encode(_Given([*own, *foreign]))
+                return own.encode() + encode(_Given(foreign))
             except Exception:
                 self._gateway.logger.exception("metrics of a plugin can't be written")
-                return encode(_Given(own))
+                return own.encode() + encode(_Given([]))
 
         lines = sum(max(1, len(row.counts)) for _, some in rows for row in some)
-        lines += sum(len(family.samples) for family in foreign)
+        lines += sum(len(family.samples) for family in foreign) * _FOREIGN
         text = written() if lines <= _FEW else await anyio.to_thread.run_sync(written)
         return kind, text
 
@@ -117,46 +108,6 @@ class Exposition:
                     self._gateway.metrics.plugin_failed(call.failure(problem))
                 continue
             yield from families
-
-
-def families_of(rows: Rows) -> list[Family]:
-    """Return the metrics as prometheus-client's own; those without a line are left out."""
-    return [_MAKERS[metric.kind](metric, some) for metric, some in rows if some]
-
-
-def _counter(metric: Metric, rows: Sequence[Row]) -> Family:
-    family = CounterMetricFamily(metric.name, metric.about, labels=metric.labels)
-    for row in rows:
-        family.add_metric(row.labels, row.value)
-    return family
-
-
-def _gauge(metric: Metric, rows: Sequence[Row]) -> Family:
-    family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
-    for row in rows:
-        family.add_metric(row.labels, row.value)
-    return family
-
-
-def _summary(metric: Metric, rows: Sequence[Row]) -> Family:
-    family = SummaryMetricFamily(metric.name, metric.about, labels=metric.labels)
-    for row in rows:
-        family.add_metric(row.labels, count_value=row.counts[0], sum_value=row.value)
-    return family
-
-
-def _histogram(metric: Metric, rows: Sequence[Row]) -> Family:
-    family = HistogramMetricFamily(metric.name, metric.about, labels=metric.labels)
-    bounds = [*map(repr, metric.buckets), "+Inf"]
-    for row in rows:
-        buckets = list(zip(bounds, accumulate(map(float, row.counts)), strict=True))
-        family.add_metric(row.labels, buckets, row.value)
-    return family
-
-
-_MAKERS: Final = {
-    "counter": _counter, "gauge": _gauge, "histogram": _histogram, "summary": _summary,
-}  # fmt: skip
 
 
 def _register(registry: CollectorRegistry, collector: Collector, call: HookCall) -> None:
@@ -185,7 +136,7 @@ class _Names:
 
     def describe(self) -> Iterable[Family]:
         """Return all metrics, without a line."""
-        return [_MAKERS[metric.kind](metric, ()) for metric in METRICS]
+        return [Family(metric.name, metric.about, metric.kind) for metric in METRICS]
 
     def collect(self) -> Iterable[Family]:
         """Return nothing: the lines are written elsewhere."""

@@ -87,7 +87,11 @@ class Workshop:
         """Return what deploys to each policy that is in force, by the plugin's name."""
         found = {}
         for call in self._gateway.plugins.calls("rbee_policy_deployer"):
-            deployer: PolicyDeployer | None = call.function(self._gateway.registry)
+            try:
+                deployer: PolicyDeployer | None = call.function(self._gateway.registry)
+            except Exception as problem:  # noqa: BLE001 - the others' policies are there all the same
+                self._gateway.metrics.plugin_failed(call.failure(problem))
+                continue
             if deployer is not None:
                 found[call.plugin] = deployer
         return found

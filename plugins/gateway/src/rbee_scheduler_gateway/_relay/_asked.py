@@ -51,7 +51,7 @@ _BLANK = InferenceRequest(job_id="blank", model="blank", prompt="blank")
 _SAMPLING = ("temperature", "top_p", "seed")
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Asked:
     """A client's request for inference.
 
@@ -74,7 +74,9 @@ class Asked:
         return self.body if self.data["model"] == model else with_model(self.body, model)
 
 
-def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> Asked:
+def read_asked(
+    call: Call, surface: Surface, rng: Random, *, task: str = "", now: float = 0.0
+) -> Asked:
     """Return what a call asks for.
 
     What the scheduler needs is checked; the rest is the worker's to judge.
@@ -84,6 +86,7 @@ def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> 
         surface: The path it came by.
         rng: Makes the job's id.
         task: Task type instead of the surface's.
+        now: Wall-clock ms at which it came; 0: the scheduler's clock will say.
 
     Raises:
         InvalidRequest: The body is no JSON object, or a header makes no sense.
@@ -93,7 +96,7 @@ def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> 
     if not isinstance(data, dict):
         raise InvalidRequest("the body is no JSON object", place="$")
     model = data.get("model")
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not model or model.isspace():
         raise UnprocessableRequest(
             "there is no model", place="$.model", hint="name one of GET /v1/models"
         )
@@ -102,7 +105,25 @@ def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> 
         stream = False
     if not isinstance(stream, bool):
         raise UnprocessableRequest(f"stream is {stream!r}", place="$.stream", hint="true or false")
-    known: dict[str, Any] = {key: data[key] for key in _SAMPLING if data.get(key) is not None}
+    sound = {
+        "job_id": f"{rng.getrandbits(128):032x}",
+        "model": model,
+        "task_type": task or surface.task,
+        "tenant_id": call.identity.tenant_id,
+        "created_at": now,
+    }
+    exchange = call.exchange
+    known = _known(data, surface, exchange.headers)
+    return Asked(surface, _BLANK.checked(sound, **known), data, exchange.body, stream)
+
+
+def _known(data: Mapping[str, Any], surface: Surface, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a request has to say of itself: fields of `InferenceRequest`, not checked."""
+    known = _content(data, surface)
+    for key in _SAMPLING:
+        value = data.get(key)
+        if value is not None:
+            known[key] = value
     for key in surface.limits:
         limit = data.get(key)
         if limit is not None:
@@ -113,16 +134,9 @@ def read_asked(call: Call, surface: Surface, rng: Random, *, task: str = "") -> 
     stop = data.get("stop")
     if stop is not None:
         known["stop"] = (stop,) if isinstance(stop, str) else stop
-    request = _BLANK.checked(
-        job_id=f"{rng.getrandbits(128):032x}",
-        model=model,
-        **_content(data, surface),
-        **known,
-        **from_headers(call.exchange.headers),
-    )
-    if task or surface.task != _BLANK.task_type or call.identity.tenant_id is not None:
-        request = request.changed(task_type=task or surface.task, tenant_id=call.identity.tenant_id)
-    return Asked(surface, request, data, call.exchange.body, stream)
+    if not _HEADERS.keys().isdisjoint(headers):  # most requests have none of them
+        known |= from_headers(headers)
+    return known
 
 
 def _content(data: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
@@ -140,8 +154,6 @@ def _content(data: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
 
 def from_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return what headers say of a request."""
-    if _HEADERS.keys().isdisjoint(headers):  # as with most requests
-        return {}
     known: dict[str, Any] = {}
     for header, (name, read) in _HEADERS.items():
         text = headers.get(header)

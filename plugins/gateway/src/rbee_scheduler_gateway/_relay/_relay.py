@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import attrs
-
 from rbee_scheduler import (
     Attempt,
     Cancelled,
@@ -31,20 +29,16 @@ from rbee_scheduler_gateway._call import Call
 from rbee_scheduler_gateway._exchange import Headers
 from rbee_scheduler_gateway._problems import problem_of
 from rbee_scheduler_gateway._relay._asked import Asked
+from rbee_scheduler_gateway._relay._fit import QUEEN, filter_for
+from rbee_scheduler_gateway._relay._queen import QueenWay
 from rbee_scheduler_gateway._relay._reading import is_json, next_piece, read_all
 from rbee_scheduler_gateway._relay._resume import Seen
 from rbee_scheduler_gateway._relay._scan import StreamScan, reason_in, usage_in
+from rbee_scheduler_gateway._relay._whole import STREAM, STREAM_HEADERS, Whole
 from rbee_scheduler_gateway._watchers import Watchers
 
 
 __all__ = ["Relay"]
-
-_STREAM = b"text/event-stream"
-_STREAM_HEADERS = (
-    (b"content-type", _STREAM),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would collect events otherwise
-)
 
 # Enough of an error page to pass it on.
 _ERROR_BYTES = 256 * 1024
@@ -59,15 +53,6 @@ _OURS = frozenset({401, 403, 407})
 _PASSED = ("x-request-id", "openai-processing-ms", "retry-after")
 
 
-@attrs.frozen
-class _Whole:
-    """An answer that is no stream."""
-
-    status: int
-    body: bytes
-    headers: Headers
-
-
 class Relay:
     """Relays requests for inference.
 
@@ -80,8 +65,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_extra", "_limits", "_names", "_scheduler", "_timeout", "_told", "_transport",
-        "_watchers",
+        "_extra", "_limits", "_names", "_protocols", "_scheduler", "_timeout", "_told",
+        "_transport", "_watchers", "_ways",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +84,13 @@ class Relay:
         self._told = told
         self._timeout = scheduler.config.timeout
         self._limits = scheduler.config.limits
-        self._names: dict[str, tuple[bytes, bytes]] = {}
+        self._names: dict[tuple[str, str], Headers] = {}
+        self._protocols = scheduler.registry.protocols
+        # By the worker's protocol.
+        self._ways = {
+            "openai": self._try,
+            QUEEN: QueenWay(scheduler, transport, self._about).attempt,
+        }
 
     async def answer(self, call: Call, asked: Asked) -> None:
         """Answer a call with what a worker says.
@@ -113,7 +104,10 @@ class Relay:
         """
         call.request = asked.request
         seen = Seen(asked)
-        held = self._scheduler.hold(asked.request)
+        scheduler = self._scheduler
+        # Looked at here, too: a call costs more than a look.
+        only = filter_for(asked, scheduler.registry) if QUEEN in self._protocols else None
+        held = scheduler.hold(asked.request, filter_workers=only)
         # Who generates a whole answer is silent until it is there.
         patience = None if asked.stream else self._timeout.total
         try:
@@ -122,7 +116,8 @@ class Relay:
                     call.worker_id = held.worker.id
                     try:
                         with held.attempt(patience) as attempt:
-                            whole = await self._try(call, asked, seen, held, attempt)
+                            way = self._ways[held.worker.protocol]
+                            whole = await way(call, asked, seen, held, attempt)
                         break
                     except SchedulerError as failure:
                         if seen.whole:  # only the end of the worker's body is missing
@@ -155,7 +150,7 @@ class Relay:
         seen: Seen,
         held: Hold,
         attempt: Attempt,
-    ) -> _Whole | None:
+    ) -> Whole | None:
         """Ask one worker; return its answer, unless that was a stream, which is relayed."""
         worker = held.worker
         response = await self._transport.open(
@@ -176,7 +171,7 @@ class Relay:
                 )
             if response.status >= 300:  # noqa: PLR2004 - HTTP: anything but 2xx
                 return await self._refused(call, held, response, attempt)
-            if kind.startswith(_STREAM):
+            if kind.startswith(STREAM):
                 await self._stream(call, seen, held, response, attempt)
                 return None
             if call.exchange.started:
@@ -187,7 +182,7 @@ class Relay:
 
     async def _refused(
         self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
-    ) -> _Whole:
+    ) -> Whole:
         """Return how the worker finds fault with the request; else it is the worker's fault."""
         body = await read_all(response, attempt, self._timeout.idle, _ERROR_BYTES)
         text = " ".join(body[:500].decode("utf-8", "replace").split())
@@ -206,7 +201,7 @@ class Relay:
 
     async def _whole(
         self, call: Call, held: Hold, response: HttpResponse, attempt: Attempt
-    ) -> _Whole:
+    ) -> Whole:
         """Return an answer that is no stream, once all of it is here."""
         limit = self._limits.max_answer_bytes
         body = await read_all(response, attempt, self._timeout.idle, limit + 1)
@@ -223,10 +218,10 @@ class Relay:
         held.succeeded(usage, reason_in(body))
         return self._answer(call, held, response, body)
 
-    def _answer(self, call: Call, held: Hold, response: HttpResponse, body: bytes) -> _Whole:
+    def _answer(self, call: Call, held: Hold, response: HttpResponse, body: bytes) -> Whole:
         kind = response.headers.get("content-type", "application/json").encode("latin-1")
         headers = ((b"content-type", kind), *self._about(call, held), *_passed(response))
-        return _Whole(response.status, body, headers)
+        return Whole(response.status, body, headers)
 
     async def _stream(
         self, call: Call, seen: Seen, held: Hold, response: HttpResponse, attempt: Attempt
@@ -242,9 +237,7 @@ class Relay:
             if scan.failed and (not exchange.started or seen.can_go_on):
                 raise WorkerError(scan.last_words, status=200)
             if not exchange.started:
-                await call.start(
-                    200, *_STREAM_HEADERS, *self._about(call, held), *_passed(response)
-                )
+                await call.start(200, *STREAM_HEADERS, *self._about(call, held), *_passed(response))
             held.streamed(scan.fresh)
             seen.add(data, scan.fresh)
             seen.writing = True
@@ -271,20 +264,14 @@ class Relay:
 
     def _about(self, call: Call, held: Hold) -> Headers:
         """Return the headers that say who served a request, and why; and those of plugins."""
-        return (
-            self._name(b"x-rbee-worker", held.worker.id),
-            self._name(b"x-rbee-strategy", held.strategy),
-            *self._extra(call),
-        )
-
-    def _name(self, header: bytes, name: str) -> tuple[bytes, bytes]:
-        known = self._names.get(name)
-        if known is None or known[0] != header:
-            value = name.encode("ascii", "backslashreplace").replace(b"\n", b"").replace(b"\r", b"")
-            known = (header, value)
+        who = held.worker.id, held.strategy
+        named = self._names.get(who)
+        if named is None:
+            worker, strategy = map(_header_value, who)
+            named = ((b"x-rbee-worker", worker), (b"x-rbee-strategy", strategy))
             if len(self._names) < 4096:  # noqa: PLR2004 - a fleet has fewer; others are encoded anew
-                self._names[name] = known
-        return known
+                self._names[who] = named
+        return (*named, *self._extra(call))
 
 
 def error_event(error: SchedulerError, asked: Asked) -> bytes:
@@ -295,6 +282,10 @@ def error_event(error: SchedulerError, asked: Asked) -> bytes:
         event = {"type": "error", "code": inner["code"], "message": inner["message"]}
         return b"event: error\ndata: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
     return b"data: " + body + b"\n\n"
+
+
+def _header_value(name: str) -> bytes:
+    return name.encode("ascii", "backslashreplace").replace(b"\n", b"").replace(b"\r", b"")
 
 
 def _headers_for(worker: Worker, call: Call, *, stream: bool) -> dict[str, str]:

@@ -20,6 +20,7 @@ from rbee_scheduler_gateway._service._changes import FileChanges
 from rbee_scheduler_gateway._service._plan import Plan
 from rbee_scheduler_gateway._service._service import Service
 from rbee_scheduler_gateway._service._signals import Stopped, obey_signals
+from rbee_scheduler_gateway._worker_log import WorkerLog
 
 
 __all__ = ["Started", "serve_alone", "serve_process", "started", "url_of"]
@@ -126,6 +127,7 @@ async def serve_process(
         )
         gateway.process = process or 0
         gateway.watchers.on_call.append(AccessLog(gateway))
+        gateway.registry.subscribe(WorkerLog(gateway.registry, gateway.logger))
         service = Service(gateway, files=files)
         stopped = Stopped(service)
         _raise_file_limit()

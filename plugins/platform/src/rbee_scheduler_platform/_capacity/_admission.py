@@ -32,7 +32,7 @@ from rbee_scheduler import (
 from rbee_scheduler_platform._capacity._gate import DispatchGate, GateOptions
 from rbee_scheduler_platform._capacity._in_flight import InFlight
 from rbee_scheduler_platform._capacity._prefill import PrefillSpeed
-from rbee_scheduler_platform._fairness import FairOrder
+from rbee_scheduler_platform._fairness import FairLane, FairOrder
 from rbee_scheduler_platform._quota import input_tokens_of
 
 
@@ -147,15 +147,16 @@ class Capacity:
         own = self._order.waiting(request.priority, request.tenant_id or "")
         if own < THRESHOLD * (most - waiting):
             return None
-        lane = self._order.lane(request.model, request.task_type)
-        if not lane and snapshot.free(request.model, request.task_type):
+        lane = self._order.find_lane(request.model, request.task_type)
+        queued = 0.0 if lane is None else lane.queued_service
+        if not queued and snapshot.free(request.model, request.task_type):
             return None  # it need not wait
         what = f"{waiting} {request.priority} jobs wait, of {most}"
         return Refusal(
             code="queue_full",
             reason=f"{what}, {own} of them yours" if own else what,
             # A place is free when the job that is next has been served.
-            retry_after=self._seconds(request, lane.queued_service / max(1, len(lane))),
+            retry_after=self._seconds(lane, queued / max(1, len(lane or ()))),
         )
 
     def _too_late(self, request: InferenceRequest, snapshot: Snapshot) -> Refusal | None:
@@ -182,9 +183,9 @@ class Capacity:
     def predict(self, request: InferenceRequest, snapshot: Snapshot) -> Prediction | None:
         """Predict a request's first token; None: nothing was measured yet. Costs O(log n)."""
         model, task = request.model, request.task_type
-        lane = self._order.lane(model, task)
+        lane = self._order.find_lane(model, task)
         wait = 0.0
-        if lane:
+        if lane is not None and lane.queued_service:
             rate = lane.rate.value
             if rate is None:
                 return None
@@ -195,10 +196,13 @@ class Capacity:
         # Ours will run on one of them: the mean, for looking at each would cost their number.
         before = self.flights.unprefilled_in((model, task)) / workers
         seconds = None if speed is None else speed.seconds(before + own)
-        return None if seconds is None else Prediction(wait=wait, prefill=seconds)
+        if seconds is None and not wait:
+            return None
+        return Prediction(wait=wait, prefill=seconds or 0.0)  # of tasks without a stream, too
 
-    def _seconds(self, request: InferenceRequest, service: float) -> float:
-        rate = self._order.lane(request.model, request.task_type).rate.value
+    @staticmethod
+    def _seconds(lane: FairLane | None, service: float) -> float:
+        rate = None if lane is None else lane.rate.value
         return UNKNOWN if rate is None else max(UNKNOWN, service / rate)
 
     # ---- the gate --------------------------------------------------------------------------

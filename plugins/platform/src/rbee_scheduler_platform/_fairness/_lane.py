@@ -100,14 +100,13 @@ class FairLane:
             math.inf if due is None else due,
             self._owner.expected_service(request),
         )
-        if not self._jobs:
-            self.rate.backlog(waits=True, now=now)
         self._jobs[request.job_id] = job
         self._owner.waits(request, 1)
         share = self.batch if request.priority == BATCH else self.interactive
         share.add(self._owner.account(request), job)
         if job.place is not None:
             self._look(job.place, now)
+        self._note_backlog()
         if share is self.batch:
             waited = request.wait_time_ms(self._clock.now()) / 1000.0  # before a restart, too
             aged_at = now + self._batch_bound - waited
@@ -128,8 +127,7 @@ class FairLane:
         if self._holds is not None:
             self._holds.claim(request.job_id)
         self._owner.dispatched(request, place.share)
-        if not self._jobs:
-            self.rate.backlog(waits=False, now=self._clock.monotonic())
+        self._note_backlog()
         if len(self._ageing) > 2 * len(self._jobs) + 8:  # no prompt is kept for long
             self._ageing = [entry for entry in self._ageing if entry[2].place is not None]
             heapq.heapify(self._ageing)
@@ -158,6 +156,12 @@ class FairLane:
         finally:
             for share in shares:
                 share.restore()
+            self._note_backlog()
+
+    def _note_backlog(self) -> None:
+        """Say whether a job waits that could go: one that a quota holds back tells no rate."""
+        waits = self.interactive.waiting + self.batch.waiting > 0
+        self.rate.backlog(waits=waits, now=self._clock.monotonic())
 
     # ---- who is held back ------------------------------------------------------------------
 
@@ -176,7 +180,19 @@ class FairLane:
         place.share.park(place)
         if ready_at != place.ready_at:
             place.ready_at = ready_at
-            heapq.heappush(self._timers, (ready_at, next(self._numbers), place))
+            if ready_at < math.inf:
+                heapq.heappush(self._timers, (ready_at, next(self._numbers), place))
+        if len(self._timers) > 2 * (len(self.interactive) + len(self.batch)) + 64:
+            self._forget_timers()
+
+    def _forget_timers(self) -> None:
+        """Keep one timer for each tenant that is parked: a day's are due at midnight only."""
+        latest = {entry[2]: entry for entry in self._timers if entry[2].ready_at == entry[0]}
+        for place in latest:
+            if not place.parked:
+                place.ready_at = math.inf
+        self._timers = [entry for place, entry in latest.items() if place.parked]
+        heapq.heapify(self._timers)
 
     def next_ready(self) -> float | None:
         """Return the monotonic second at which a held job may go, as far as known."""
@@ -247,7 +263,7 @@ class FairLane:
 
     @property
     def queued_service(self) -> float:
-        """The service that all waiting jobs are expected to take."""
+        """The service that all waiting jobs are expected to take; not those that are held."""
         return self.interactive.cost + self.batch.cost
 
 
@@ -257,5 +273,8 @@ def _ahead(share: Share, account: Account) -> float:
         return 0.0
     # What it waits for itself, and what the others lag behind it.
     own = place.cost + max(0.0, place.key - share.floor()) * account.weight
-    weights = share.weights if place.size else share.weights + account.weight
-    return min(share.cost, own * weights / account.weight)
+    weights, cost = share.weights, share.cost
+    if place.parked or not place.size:  # it is not among those that the share has summed up
+        weights += account.weight
+        cost += place.cost
+    return min(cost, own * weights / account.weight)

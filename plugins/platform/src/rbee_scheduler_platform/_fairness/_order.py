@@ -119,6 +119,10 @@ class FairOrder:
             self._forget_idle_lanes()
         return lane
 
+    def find_lane(self, model: str, task: str) -> FairLane | None:
+        """Return a lane's order where there is one; asking for it makes none."""
+        return self._lanes.get((model, task))
+
     def _forget_idle_lanes(self) -> None:
         for name, lane in list(islice(self._lanes.items(), SWEEP)):
             if lane:
@@ -249,7 +253,7 @@ class FairOrder:
 
     def wake(self, model: str, task: str) -> None:
         """Let the scheduler look who waits in a lane: there may be room."""
-        lane = self._lanes.get((model, task))
+        lane = self.find_lane(model, task)
         if lane:
             lane.interactive.wake()
 
@@ -289,7 +293,7 @@ class FairOrder:
 
     def is_next(self, request: InferenceRequest) -> bool:
         """Return whether no tenant that waits in the lane had less service than this one."""
-        lane = self._lanes.get((request.model, request.task_type))
+        lane = self.find_lane(request.model, request.task_type)
         return lane is None or lane.is_next(request)
 
     def share_of(self, tenant_id: str) -> float:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
+from itertools import count, islice
 
 from rbee_scheduler_platform._fairness._account import Account
 from rbee_scheduler_platform._fairness._place import JobEntry, Place, PlaceEntry, WaitingJob
@@ -37,7 +37,7 @@ class Share:
     """Tenants in the order of their counters, each with its waiting jobs."""
 
     __slots__ = (
-        "_aside", "_floor", "_heap", "_last", "_numbers", "_places", "_waiting", "cost", "wake",
+        "_aside", "_floor", "_heap", "_last", "_numbers", "_places", "cost", "waiting", "wake",
         "weights",
     )  # fmt: skip
 
@@ -48,10 +48,11 @@ class Share:
         self._floor = 0.0
         self._last: Place | None = None
         self._aside: list[tuple[Place, JobEntry]] = []
-        self._waiting = 0  # tenants with waiting jobs
         self.wake: Callable[[], None] = _nobody  # called when a parked tenant may go
-        self.cost = 0.0  # service that the waiting jobs are expected to take
-        self.weights = 0.0  # sum of the weights of those that wait
+        # Of those that wait and are not parked: who is held back takes no worker's time.
+        self.waiting = 0  # tenants
+        self.cost = 0.0  # service that their jobs are expected to take
+        self.weights = 0.0  # sum of their weights
 
     def __len__(self) -> int:
         """Return how many tenants it remembers."""
@@ -67,14 +68,14 @@ class Share:
         """Let a job wait."""
         place = self._place(account)
         if not place.size:
-            self._waiting += 1
-            self.weights += account.weight
             self._lift(place)
+            self._count(place, 1)
         place.push(job)
-        self.cost += job.cost
         if place.parked:  # the new job may be the next one, and no quota hold it
             self.unpark(place)
-        elif place.entry is None:
+            return
+        self.cost += job.cost
+        if place.entry is None:
             self.enter(place)
 
     def remove(self, job: WaitingJob) -> None:
@@ -82,15 +83,13 @@ class Share:
         place = job.place
         assert place is not None  # noqa: S101 - only waiting jobs are removed
         place.leave(job)
-        self.cost -= job.cost
         if place.parked:
             self.unpark(place)
+            return
+        self.cost -= job.cost
         if not place.size:
-            self._waiting -= 1
-            self.weights -= place.account.weight
+            self._count(place, -1)
             place.entry = None
-        if not self._waiting:  # sums of floats don't come back to 0 by themselves
-            self.cost = self.weights = 0.0
 
     def served(self, account: Account) -> None:
         """Note that a tenant's job was given a worker, whether it had waited or not."""
@@ -98,7 +97,7 @@ class Share:
 
     def reweigh(self, place: Place, weight: float) -> None:
         """Change a tenant's weight."""
-        if place.size:
+        if place.size and not place.parked:
             self.weights += weight - place.account.weight
 
     def close(self) -> None:
@@ -153,6 +152,7 @@ class Share:
 
     def park(self, place: Place) -> None:
         """Leave a tenant out until `unpark`: a quota holds its next job back."""
+        self._count(place, -1)
         place.parked = True
         place.entry = None
 
@@ -161,6 +161,7 @@ class Share:
         if place.parked:
             place.parked = False
             if place.size:
+                self._count(place, 1)
                 self._lift(place)
                 self.enter(place)
 
@@ -171,6 +172,14 @@ class Share:
         if len(self._heap) > 2 * len(self._places) + 64:
             self._heap = [entry for entry in self._heap if entry[2].entry is entry]
             heapq.heapify(self._heap)
+
+    def _count(self, place: Place, change: int) -> None:
+        """Count a tenant that begins (1) or ceases (-1) to take part."""
+        self.waiting += change
+        self.cost += change * place.cost
+        self.weights += change * place.account.weight
+        if not self.waiting:  # sums of floats don't come back to 0 by themselves
+            self.cost = self.weights = 0.0
 
     # ---- no credit for idling --------------------------------------------------------------
 
@@ -214,7 +223,7 @@ class Share:
     def _sweep(self, newest: Place) -> None:
         """Forget places that would be lifted to the floor anyway."""
         floor = self.floor()
-        for place in list(_first(self._places, SWEEP)):
+        for place in list(islice(self._places.values(), SWEEP)):
             if not place.size and place.key <= floor and place is not newest:
                 if place is self._last:
                     self._last = None  # the floor remembers its key
@@ -226,8 +235,3 @@ class Share:
 
 def _nobody() -> None:
     """Stand in for the scheduler before it has said how to wake it."""
-
-
-def _first(places: OrderedDict[str, Place], number: int) -> Iterator[Place]:
-    for _, place in zip(range(number), places.values(), strict=False):
-        yield place

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rbee_scheduler import Clock, ConfigError
-from rbee_scheduler_platform._quota._booking import Booking, Denial, RateLimit
+from rbee_scheduler_platform._quota._booking import Booking, Denial, RateLimit, Taken
 from rbee_scheduler_platform._quota._estimate import Estimate
 from rbee_scheduler_platform._quota._meters import Instant, Meter
 from rbee_scheduler_platform._quota._quotas import QUOTAS, QuotaKind
@@ -43,6 +43,7 @@ class QuotaBook:
 
     Example:
         >>> from rbee_scheduler.testing import VirtualClock
+        >>> from rbee_scheduler_platform import Quotas
         >>> book = QuotaBook(VirtualClock())
         >>> acme = Tenant(id="acme", quotas=Quotas(requests_per_minute=1))
         >>> book.book(acme, "job-1", Estimate()).held
@@ -96,7 +97,7 @@ class QuotaBook:
         for kind in QUOTAS:
             meter = state.meters.get(kind.name)
             if meter is not None and kind not in waiting:
-                taken.append((kind, meter.take(kind.booked(estimate), now)))
+                taken.append(Taken.of(kind, meter, estimate, now))
         booking = Booking(
             self, tenant.id, request_id, estimate, taken=taken, waiting=tuple(waiting)
         )
@@ -224,16 +225,20 @@ class QuotaBook:
                 meter.restore(one["state"], elapsed, now)
         restored = []
         for one in data["bookings"]:
+            tenant_id = one["tenant_id"]
+            state = self._tenants.setdefault(tenant_id, TenantState())
             booking = Booking(
                 self,
-                one["tenant_id"],
+                tenant_id,
                 one["request_id"],
                 Estimate(**one["estimate"]),
-                taken=[(KINDS[name], stamp) for name, stamp in one["taken"]],
+                taken=[
+                    Taken(KINDS[name], state.meters[name], stamp) for name, stamp in one["taken"]
+                ],
                 waiting=tuple(KINDS[name] for name in one["waiting"]),
             )
             booking.streamed(one["streamed"])
-            self._open(booking, self._tenants.setdefault(booking.tenant_id, TenantState()))
+            self._open(booking, state)
             restored.append(booking)
         return restored
 
@@ -254,14 +259,12 @@ class QuotaBook:
             del self._held[booking.request_id]
         self._tenants[booking.tenant_id].held -= 1
 
-    def closed(self, booking: Booking) -> None:
+    def closed(self, booking: Booking, *, held: bool) -> None:
         """Take out a booking that has ended; tell that usage fell."""
-        state = self._tenants[booking.tenant_id]
-        state.open -= 1
+        self._tenants[booking.tenant_id].open -= 1
         del self._bookings[booking]
-        if self._held.get(booking.request_id) is booking:
-            del self._held[booking.request_id]
-            state.held -= 1
+        if held:
+            self.claimed(booking)
         for listener in self._listeners:
             listener(booking.tenant_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 
@@ -13,7 +13,7 @@ from rbee_scheduler_platform._quota._meters import Instant, Meter
 from rbee_scheduler_platform._quota._quotas import QuotaKind
 
 
-__all__ = ["Booking", "Denial", "Ledger", "RateLimit"]
+__all__ = ["Booking", "Denial", "Ledger", "RateLimit", "Taken"]
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +66,23 @@ class RateLimit:
     window: int = 0
 
 
+class Taken(NamedTuple):
+    """What a booking took of one quota.
+
+    The meter is kept, and not looked up again: when a limit is taken away and set anew while
+    the request runs, the new meter has not counted it, and must get nothing back.
+    """
+
+    kind: QuotaKind
+    meter: Meter
+    stamp: int
+
+    @classmethod
+    def of(cls, kind: QuotaKind, meter: Meter, estimate: Estimate, now: Instant) -> Taken:
+        """Take what ``estimate`` books."""
+        return cls(kind, meter, meter.take(kind.booked(estimate), now))
+
+
 class Ledger(Protocol):
     """What a booking asks of the book it is in."""
 
@@ -77,8 +94,8 @@ class Ledger(Protocol):
         """Return the tenant's meter, or None where there is no limit any more."""
         ...
 
-    def closed(self, booking: Booking) -> None:
-        """Take out a booking that has ended."""
+    def closed(self, booking: Booking, *, held: bool) -> None:
+        """Take out a booking that has ended; ``held``: which a quota held back until then."""
         ...
 
     def claimed(self, booking: Booking) -> None:
@@ -108,11 +125,11 @@ class Booking:
         request_id: str,
         estimate: Estimate,
         *,
-        taken: list[tuple[QuotaKind, int]],
+        taken: list[Taken],
         waiting: tuple[QuotaKind, ...] = (),
     ) -> None:
         self._book = book
-        self._taken = taken  # with the meter's stamp
+        self._taken = taken
         self._waiting = waiting
         self.tenant_id = tenant_id
         self.request_id = request_id
@@ -135,7 +152,9 @@ class Booking:
         for kind in self._waiting:
             meter = self._book.meter(self.tenant_id, kind)
             if meter is not None:
-                wait = max(wait, meter.wait(kind.booked(self.estimate), now))
+                # A limit that was lowered to less than it needs: it goes when all of it is free.
+                cost = min(kind.booked(self.estimate), meter.most)
+                wait = max(wait, meter.wait(int(cost), now))
         return now.us / 1e6 + wait if wait else -math.inf
 
     def claim(self) -> None:
@@ -147,7 +166,7 @@ class Booking:
         for kind in waiting:
             meter = self._book.meter(self.tenant_id, kind)
             if meter is not None:
-                self._taken.append((kind, meter.take(kind.booked(self.estimate), now)))
+                self._taken.append(Taken.of(kind, meter, self.estimate, now))
         self._book.claimed(self)
 
     def streamed(self, tokens: int) -> None:
@@ -166,9 +185,9 @@ class Booking:
         """
         usage = usage or Usage()
         prompt, output = usage.prompt_tokens, usage.completion_tokens
-        used = Estimate(
-            input_tokens=self.estimate.input_tokens if prompt is None else prompt,
-            output_tokens=self.streamed_tokens if output is None else output,
+        used = Estimate(  # a worker that counts below 0 must not give back what others booked
+            input_tokens=self.estimate.input_tokens if prompt is None else max(0, prompt),
+            output_tokens=self.streamed_tokens if output is None else max(0, output),
         )
         if not self.open:
             return Estimate()
@@ -183,22 +202,25 @@ class Booking:
 
     def _end(self, used: Estimate | None) -> None:
         self.open = False
-        self._waiting = ()
+        held, self._waiting = bool(self._waiting), ()
         now = self._book.instant()
-        for kind, stamp in self._taken:
-            meter = self._book.meter(self.tenant_id, kind)
-            if meter is not None:
-                charged = 0 if used is None else kind.used(used)
-                meter.give(kind.booked(self.estimate) - charged, stamp, now)
-        self._book.closed(self)
+        for kind, meter, stamp in self._taken:
+            charged = 0 if used is None else kind.used(used)
+            meter.give(kind.booked(self.estimate) - charged, stamp, now)
+        self._taken = []
+        self._book.closed(self, held=held)
 
     def state(self) -> dict[str, Any]:
-        """Return the booking as plain data."""
+        """Return the booking as plain data, that goes with its meters' `Meter.state`."""
         return {
             "request_id": self.request_id,
             "tenant_id": self.tenant_id,
             "estimate": attrs.asdict(self.estimate),
-            "taken": [[kind.name, stamp] for kind, stamp in self._taken],
+            "taken": [
+                [kind.name, stamp]
+                for kind, meter, stamp in self._taken
+                if meter is self._book.meter(self.tenant_id, kind)
+            ],
             "waiting": list(self.held),
             "streamed": self.streamed_tokens,
         }

@@ -10,9 +10,9 @@ All three kinds answer the same questions, so that the book needs no branches:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from rbee_scheduler_platform._quota._gcra import Gcra
+from rbee_scheduler_platform._gcra import Gcra
 
 
 __all__ = ["DAY_MS", "DailyMeter", "Instant", "LevelMeter", "Meter", "RateMeter"]
@@ -52,7 +52,10 @@ class Meter(Protocol):
         ...
 
     def give(self, cost: int, stamp: int, now: Instant) -> None:
-        """Give back ``cost`` of what was taken under ``stamp``; below 0: charge more."""
+        """Give back ``cost`` of what was taken under ``stamp``; below 0: charge more.
+
+        Once for each stamp, even where nothing is given back.
+        """
         ...
 
     def remaining(self, now: Instant) -> int:
@@ -75,11 +78,11 @@ class Meter(Protocol):
         """Return whether a new meter would answer the same."""
         ...
 
-    def state(self, now: Instant) -> list[int]:
-        """Return what `restore` needs."""
+    def state(self, now: Instant) -> list[Any]:
+        """Return what `restore` needs, as plain data; stamps go on with it."""
         ...
 
-    def restore(self, state: list[int], elapsed_us: int, now: Instant) -> None:
+    def restore(self, state: list[Any], elapsed_us: int, now: Instant) -> None:
         """Go on from ``state``, taken ``elapsed_us`` ago."""
         ...
 
@@ -103,14 +106,10 @@ class RateMeter:
         return self._gcra.wait(cost, now.us) / 1e6
 
     def take(self, cost: int, now: Instant) -> int:
-        self._gcra.take(cost, now.us)
-        return 0
+        return self._gcra.take(cost, now.us)
 
-    def give(self, cost: int, stamp: int, now: Instant) -> None:  # noqa: ARG002 - as all meters
-        if cost < 0:
-            self._gcra.take(-cost, now.us)
-        else:
-            self._gcra.give(cost, now.us)
+    def give(self, cost: int, stamp: int, now: Instant) -> None:
+        self._gcra.give(stamp, cost, now.us)
 
     def remaining(self, now: Instant) -> int:
         return self._gcra.remaining(now.us)
@@ -129,12 +128,12 @@ class RateMeter:
     def idle(self, now: Instant) -> bool:
         return self._gcra.debt(now.us) == 0
 
-    def state(self, now: Instant) -> list[int]:
-        return [self._gcra.limit, self._gcra.debt(now.us)]
+    def state(self, now: Instant) -> list[Any]:
+        self._gcra.drain(now.us)
+        return self._gcra.state()
 
-    def restore(self, state: list[int], elapsed_us: int, now: Instant) -> None:
-        limit, debt = state
-        self._gcra.owe(debt - elapsed_us * limit, now.us)
+    def restore(self, state: list[Any], elapsed_us: int, now: Instant) -> None:
+        self._gcra = Gcra.restored(state, at=now.us - elapsed_us)
 
 
 class DailyMeter:
@@ -172,7 +171,7 @@ class DailyMeter:
     def give(self, cost: int, stamp: int, now: Instant) -> None:
         self._turn(now)
         if stamp == self._day:
-            self._used = max(0, self._used - cost)  # the limit may have been taken away meanwhile
+            self._used -= cost
 
     def remaining(self, now: Instant) -> int:
         self._turn(now)
@@ -192,11 +191,11 @@ class DailyMeter:
         self._turn(now)
         return self._used == 0
 
-    def state(self, now: Instant) -> list[int]:
+    def state(self, now: Instant) -> list[Any]:
         self._turn(now)
         return [self._day, self._used]
 
-    def restore(self, state: list[int], elapsed_us: int, now: Instant) -> None:  # noqa: ARG002 - as all meters
+    def restore(self, state: list[Any], elapsed_us: int, now: Instant) -> None:  # noqa: ARG002 - as all meters
         self._day, self._used = state
         self._turn(now)
 
@@ -240,8 +239,8 @@ class LevelMeter:
     def idle(self, now: Instant) -> bool:  # noqa: ARG002 - as all meters
         return self.used == 0
 
-    def state(self, now: Instant) -> list[int]:  # noqa: ARG002 - as all meters
+    def state(self, now: Instant) -> list[Any]:  # noqa: ARG002 - as all meters
         return [self.used]
 
-    def restore(self, state: list[int], elapsed_us: int, now: Instant) -> None:  # noqa: ARG002 - as all meters
+    def restore(self, state: list[Any], elapsed_us: int, now: Instant) -> None:  # noqa: ARG002 - as all meters
         self.used = state[0]

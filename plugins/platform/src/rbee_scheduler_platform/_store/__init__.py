@@ -4,5 +4,5 @@
 * `_writer`, `_database`: operations, in groups that share a transaction.
 * `_sqlite`, `_postgres`, `_schema`: the engines, and the tables.
 * `_tenant_rows`, `_job_rows`, `_charge_rows`, `_recovery`, `_books`: the operations.
-* `_meter`, `_quota_state`: whether a quota has room; pure. `_seal`: payloads of jobs.
+* `_quota_state`: whether a quota has room; pure. `_seal`: payloads of jobs.
 """

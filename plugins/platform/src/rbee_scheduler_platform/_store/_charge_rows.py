@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+import json
 from typing import Any, Final
 
-import attrs
-
 from rbee_scheduler_platform._errors import StoreConflict
+from rbee_scheduler_platform._gcra import Gcra
 from rbee_scheduler_platform._records import (
     Amounts,
     ChargeRecord,
@@ -17,7 +16,6 @@ from rbee_scheduler_platform._records import (
     UsageRecord,
 )
 from rbee_scheduler_platform._store._database import Database, Operation
-from rbee_scheduler_platform._store._meter import Meter
 from rbee_scheduler_platform._store._quota_state import Booking, QuotaState, admit, end
 from rbee_scheduler_platform._tenant import Quotas
 
@@ -48,12 +46,8 @@ _INSERT: Final = (
 _SELECT: Final = f"SELECT {CHARGE_COLUMNS}, day, {_POSITIONS} FROM charges WHERE id = ?"  # noqa: S608 - our own names
 
 _COUNTS: Final = ("concurrent", "vram_bytes", "day", "day_tokens")
-_METERS: Final = (("requests", "r"), ("input_tokens", "i"), ("output_tokens", "o"))
-_meter_values = attrgetter(*(field.name for field in attrs.fields(Meter)))
-_STATE_COLUMNS: Final = (
-    *_COUNTS,
-    *(f"{letter}_{field.name}" for _, letter in _METERS for field in attrs.fields(Meter)),
-)
+_RATES: Final = ("requests", "input_tokens", "output_tokens")
+_STATE_COLUMNS: Final = (*_COUNTS, *_RATES)
 _READ_STATE: Final = f"SELECT {', '.join(_STATE_COLUMNS)} FROM quota_states WHERE tenant = ?"  # noqa: S608 - our own names
 _WRITE_STATE: Final = (
     f"INSERT INTO quota_states (tenant, {', '.join(_STATE_COLUMNS)})"  # noqa: S608 - our own names
@@ -152,15 +146,13 @@ def quota_state(tenant: str) -> Operation[QuotaState]:
         row = db.row(_READ_STATE, (tenant,))
         if row is None:
             return QuotaState()
-        concurrent, vram_bytes, day, day_tokens, *meters = row
+        concurrent, vram_bytes, day, day_tokens, *rates = row
         return QuotaState(
             concurrent=concurrent,
             vram_bytes=vram_bytes,
             day=day,
             day_tokens=day_tokens,
-            requests=Meter(*meters[0:4]),
-            input_tokens=Meter(*meters[4:8]),
-            output_tokens=Meter(*meters[8:12]),
+            **{name: _rate(text) for name, text in zip(_RATES, rates, strict=True)},
         )
 
     return read
@@ -244,9 +236,15 @@ def _keep_state(db: Database, tenant: str, state: QuotaState) -> None:
 
 def _write_state(db: Database, tenant: str) -> None:
     state = quota_state(tenant)(db)
-    meters = [value for name, _ in _METERS for value in _meter_values(getattr(state, name))]
+    gates: list[Gcra | None] = [getattr(state, name) for name in _RATES]
+    rates = [json.dumps(None if gate is None else gate.state()) for gate in gates]
     counts = [getattr(state, name) for name in _COUNTS]
-    db.change(_WRITE_STATE, (tenant, *counts, *meters))
+    db.change(_WRITE_STATE, (tenant, *counts, *rates))
+
+
+def _rate(text: str) -> Gcra | None:
+    state = json.loads(text)
+    return None if state is None else Gcra.restored(state)
 
 
 def _add_usage(db: Database, tenant: str, day: str, used: Amounts) -> None:

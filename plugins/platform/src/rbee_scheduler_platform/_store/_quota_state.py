@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from rbee_scheduler_platform._gcra import Gcra
 from rbee_scheduler_platform._records import Amounts, Denied, day_of
-from rbee_scheduler_platform._store._meter import Meter
 from rbee_scheduler_platform._tenant import Quotas
 
 
@@ -26,12 +26,15 @@ _RATES: Final = (
 class QuotaState:
     """What one tenant has booked.
 
+    `admit` and `end` use it up: what they return has its rates, for a copy of many open
+    bookings would cost more than the decision.
+
     Attributes:
         concurrent: Open charges.
         vram_bytes: Memory of the open charges.
         day: The day that `day_tokens` counts; empty: none yet.
         day_tokens: Tokens booked on that day and not given back.
-        requests: Rate of requests.
+        requests: Rate of requests; None: it was never limited.
         input_tokens: Rate of prompt tokens.
         output_tokens: Rate of generated tokens.
     """
@@ -40,14 +43,14 @@ class QuotaState:
     vram_bytes: int = 0
     day: str = ""
     day_tokens: int = 0
-    requests: Meter = attrs.field(factory=Meter)
-    input_tokens: Meter = attrs.field(factory=Meter)
-    output_tokens: Meter = attrs.field(factory=Meter)
+    requests: Gcra | None = None
+    input_tokens: Gcra | None = None
+    output_tokens: Gcra | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Booking:
-    """What an open charge has booked, and where in its tenant's meters; None: not metered."""
+    """What an open charge has booked, and its layers in its tenant's rates; None: no limit."""
 
     booked: Amounts
     day: str
@@ -62,7 +65,7 @@ def admit(
     """Book ``amounts``, or say which quota is spent.
 
     Args:
-        state: What is booked.
+        state: What is booked; used up unless the answer is no.
         amounts: What is to be booked; all of it or nothing.
         quotas: The limits.
         now: Wall-clock ms.
@@ -86,62 +89,60 @@ def admit(
             never = amount > limit
             check(quota, booked + amount > limit, None if never else retry_after, never)
 
-    meters: dict[str, Meter] = {}
-    positions: dict[str, int | None] = {}
+    moment = int(now * 1000.0)
+    gates: dict[str, Gcra | None] = {}
+    layers: dict[str, int | None] = {}
     for name, quota in _RATES:
         limit, amount = getattr(quotas, quota), getattr(amounts, name)
-        meter: Meter = getattr(state, name)
-        positions[f"at_{name}"] = None
+        gates[name] = gate = getattr(state, name)
         if limit is not None:
-            meter = meter.drain(int(now), limit=limit)
-            wait = meter.wait(amount) if amount else 0.0
+            limit = max(1, int(limit))
+            gates[name] = gate = gate or Gcra(limit)
+            gate.resize(limit, limit, moment)
+            wait = gate.wait(amount, moment) / 1e6 if amount else 0.0
             never = amount > limit
             check(quota, wait > 0, None if never else wait, never)
-            positions[f"at_{name}"] = meter.filled
-            meter = meter.fill(amount)
-        meters[name] = meter
     bounded("tokens_per_request", amounts.tokens, 0)
     bounded("tokens_daily", amounts.tokens, day_tokens, _until_midnight(now))
     bounded("max_concurrent_jobs", 1, state.concurrent)
     bounded("vram_bytes", amounts.vram_bytes, state.vram_bytes)
     if denials and enforce:
         return max(denials, key=_severity)
+    for name, quota in _RATES:
+        gate, limited = gates[name], getattr(quotas, quota) is not None
+        taken = gate.take(getattr(amounts, name), moment) if gate and limited else None
+        layers[f"at_{name}"] = taken
     booked = QuotaState(
         concurrent=state.concurrent + 1,
         vram_bytes=state.vram_bytes + amounts.vram_bytes,
         day=today,
         day_tokens=day_tokens + amounts.tokens,
-        **meters,
+        **gates,
     )
-    return booked, Booking(booked=amounts, day=today, **positions)
+    return booked, Booking(booked=amounts, day=today, **layers)
 
 
 def end(state: QuotaState, booking: Booking, used: Amounts, now: float) -> QuotaState:
     """Return the state after a charge has ended.
 
     Args:
-        state: What is booked.
+        state: What is booked; used up.
         booking: What the charge had booked.
         used: What was used; ``Amounts(requests=0)`` for a refund.
         now: Wall-clock ms.
     """
-    concurrent = max(0, state.concurrent - 1)
-    meters: dict[str, Meter] = {}
     for name, _ in _RATES:
-        meter: Meter = getattr(state, name)
-        position = getattr(booking, f"at_{name}")
-        if position is not None:
-            meter = meter.drain(int(now), limit=meter.limit).correct(
-                position, getattr(booking.booked, name), getattr(used, name)
-            )
-        meters[name] = meter if concurrent else meter.rebased()
+        gate: Gcra | None = getattr(state, name)
+        layer = getattr(booking, f"at_{name}")
+        if gate is not None and layer is not None:
+            unused = getattr(booking.booked, name) - max(0, getattr(used, name))
+            gate.give(layer, unused, int(now * 1000.0))
     correction = used.tokens - booking.booked.tokens if booking.day == state.day else 0
-    return QuotaState(
-        concurrent=concurrent,
+    return attrs.evolve(
+        state,
+        concurrent=max(0, state.concurrent - 1),
         vram_bytes=max(0, state.vram_bytes - booking.booked.vram_bytes),
-        day=state.day,
         day_tokens=max(0, state.day_tokens + correction),
-        **meters,
     )
 
 

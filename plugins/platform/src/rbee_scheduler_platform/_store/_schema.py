@@ -55,7 +55,7 @@ _FIRST = (
         output_tokens {int} NOT NULL, vram_bytes {int} NOT NULL,
         used_requests {int} NOT NULL, used_input_tokens {int} NOT NULL,
         used_output_tokens {int} NOT NULL, booked_at {real} NOT NULL, ended_at {real} NOT NULL,
-        -- Where its amounts stand in the meters of its tenant; null: not metered.
+        -- Its layers in the rates of its tenant; null: not limited.
         at_requests {int}, at_input_tokens {int}, at_output_tokens {int},
         -- Whether it counts in quota_states.
         counted {int} NOT NULL) {end}""",
@@ -68,12 +68,8 @@ _FIRST = (
     """CREATE TABLE quota_states (
         tenant TEXT PRIMARY KEY REFERENCES tenants (id), concurrent {int} NOT NULL,
         vram_bytes {int} NOT NULL, day TEXT NOT NULL, day_tokens {int} NOT NULL,
-        r_filled {int} NOT NULL, r_drained {int} NOT NULL, r_at {int} NOT NULL,
-        r_limit {int} NOT NULL,
-        i_filled {int} NOT NULL, i_drained {int} NOT NULL, i_at {int} NOT NULL,
-        i_limit {int} NOT NULL,
-        o_filled {int} NOT NULL, o_drained {int} NOT NULL, o_at {int} NOT NULL,
-        o_limit {int} NOT NULL) {end}""",
+        -- The rates, as JSON (`Gcra.state`); "null": never limited.
+        requests TEXT NOT NULL, input_tokens TEXT NOT NULL, output_tokens TEXT NOT NULL) {end}""",
     """CREATE TABLE audit (
         seq {int} PRIMARY KEY, at {int} NOT NULL, body {blob} NOT NULL,
         hash {blob} NOT NULL) {end}""",
