@@ -6,7 +6,7 @@ platform's plugin, over a store in memory that fails when the play says so.
 
 import logging
 import sqlite3
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from random import Random
 
 import anyio
@@ -147,6 +147,9 @@ class Theatre:
             transport=MemoryTransport(self.answer),
         )
 
+    def close(self):
+        self.store.database.close()
+
     async def answer(self, _):
         act = next(self.answers, "fine")
         if act == "refused":
@@ -280,7 +283,8 @@ def quiet(caplog):
 @settings(max_examples=60)
 @given(play=PLAYS)
 def test_the_books_balance(backend, play):
-    anyio.run(Theatre(play).play_it, backend=backend)
+    with closing(Theatre(play)) as theatre:
+        anyio.run(theatre.play_it, backend=backend)
 
 
 def test_a_play_admits_and_denies():
@@ -294,13 +298,13 @@ def test_a_play_admits_and_denies():
         most=3,
         hold=(),
     )
-    theatre = Theatre(play)
     kept = []
+    with closing(Theatre(play)) as theatre:
 
-    async def check_store():
-        kept.extend(await theatre.store.charges())
+        async def check_store():
+            kept.extend(await theatre.store.charges())
 
-    theatre.check_store = check_store
-    anyio.run(theatre.play_it)
+        theatre.check_store = check_store
+        anyio.run(theatre.play_it)
     assert [charge.state for charge in kept] == ["settled", "settled"]
     assert kept[0].used.output_tokens == 2
