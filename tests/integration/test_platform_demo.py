@@ -28,8 +28,8 @@ def test_tenants_get_their_shares_and_a_quota_is_kept(demo_cache, tmp_path, back
     assert [one["weight"] for one in shares.values()] == [1.0, 2.0, 4.0]
     for one in shares.values():
         # Where the machine is slow, a tenant does not always have a request waiting, and its share
-        # goes to the others: 5 points were seen under a coverage run. Equal shares would be off by 24; that
-        # the order is exact where all wait is proved in test_fairness_bars.py, on virtual time.
+        # goes to the others: 5 points were seen under a coverage run. Equal shares would be off
+        # by 24. That the order is exact where all wait is proved in test_fairness_bars.py.
         assert one["share"] == pytest.approx(one["wanted"], abs=0.08)
     assert sum(one["requests"] for one in shares.values()) >= 140
     refused = report["refused"]
